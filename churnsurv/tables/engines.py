@@ -1,0 +1,192 @@
+"""Where the tables are computed: one SQL text, its dialect kept in this file.
+
+The text runs on DuckDB, embedded. What differs elsewhere (the epoch function, integer division,
+exact sums, ignoring nulls in a window) is a method of :class:`Dialect`, so that another engine is
+another ten lines.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import threading
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churnsurv.tables.window import DAY_US
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import pyarrow as pa
+
+_EPOCH_SHIFT = 1_000_000
+"""Days added before an integer division, so that it rounds down before 1970 too."""
+
+
+def quote(name: str) -> str:
+    """Quote an identifier; the only way a user's name gets into the SQL text.
+
+    Examples
+    --------
+    >>> print(quote('a "b" c'))
+    "a ""b"" c"
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """Quote a text value; the only way a user's text gets into the SQL text.
+
+    Examples
+    --------
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + value.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What differs between engines."""
+
+    def epoch_us(self, expression: str) -> str:
+        """Microseconds since 1970 of a timestamp."""
+        return f"epoch_us({expression})"
+
+    def idiv(self, numerator: str, denominator: str | int) -> str:
+        """Integer division of numbers >= 0."""
+        return f"(({numerator}) // ({denominator}))"
+
+    def exact_sum(self, expression: str) -> str:
+        """Sum of 64-bit integers that cannot overflow (128 bits here, DECIMAL(38, 0) elsewhere)."""
+        return f"sum({expression})"
+
+    def last_known(self, expression: str) -> str:
+        """Last value of a window frame that is not null."""
+        return f"last_value({expression} IGNORE NULLS)"
+
+    def day_number(self, time: str, offset: str = "0") -> str:
+        """Day since 1970 of a UTC time in microseconds shifted by a zone's offset."""
+        shifted = f"{time} + {offset} + {_EPOCH_SHIFT * DAY_US}"
+        return f"({self.idiv(shifted, DAY_US)} - {_EPOCH_SHIFT})"
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """A table inside an engine, dropped when nothing refers to it any more."""
+
+    engine: Engine
+    name: str
+
+    def __post_init__(self) -> None:
+        """Let the engine forget the table together with this object."""
+        weakref.finalize(self, self.engine.drop, self.name)
+
+
+@dataclass(eq=False)
+class Engine:
+    """An embedded DuckDB with bounded memory; larger work spills to a temporary folder.
+
+    Parameters
+    ----------
+    memory_limit : str, optional
+        For example ``"4GB"``; DuckDB's own default is 80 % of the machine's memory.
+    threads : int, optional
+        Number of threads; all cores by default.
+    """
+
+    memory_limit: str | None = None
+    threads: int | None = None
+    dialect: Dialect = field(default_factory=Dialect)
+
+    def __post_init__(self) -> None:
+        """Open the database."""
+        import duckdb
+
+        self._spill = tempfile.TemporaryDirectory(prefix="churnsurv-", ignore_cleanup_errors=True)
+        settings: dict[str, Any] = {"temp_directory": str(Path(self._spill.name) / "spill")}
+        settings |= {"memory_limit": self.memory_limit} if self.memory_limit else {}
+        settings |= {"threads": self.threads} if self.threads else {}
+        self.connection: duckdb.DuckDBPyConnection = duckdb.connect(config=settings)
+        self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute("SET enable_progress_bar = false")
+        self._numbers = itertools.count()
+        self._lock = threading.RLock()
+
+    def new_name(self, prefix: str) -> str:
+        """Return a name that is not in use."""
+        return f"{prefix}_{next(self._numbers)}"
+
+    def create(self, prefix: str, sql: str) -> Relation:
+        """Compute a query into a table of its own."""
+        name = self.new_name(prefix)
+        self.execute(f"CREATE TABLE {quote(name)} AS {sql}")
+        return Relation(self, name)
+
+    def execute(self, sql: str) -> None:
+        """Run a statement."""
+        with self._lock:
+            self.connection.execute(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Fetch all rows of a query as Python values."""
+        with self._lock:
+            rows: list[tuple[Any, ...]] = self.connection.execute(sql).fetchall()
+            return rows
+
+    def records(self, sql: str) -> list[dict[str, Any]]:
+        """Fetch all rows of a query as mappings."""
+        with self._lock:
+            result = self.connection.execute(sql)
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def arrow(self, sql: str) -> pa.Table:
+        """Fetch a query as an Arrow table."""
+        with self._lock:
+            return self.connection.sql(sql).to_arrow_table()
+
+    def frame(self, sql: str) -> pd.DataFrame:
+        """Fetch a query as a pandas frame."""
+        frame: pd.DataFrame = self.arrow(sql).to_pandas()
+        return frame
+
+    def columns(self, sql: str) -> dict[str, str]:
+        """Names and types of the columns of a query."""
+        with self._lock:
+            return {row[0]: row[1] for row in self.connection.execute(f"DESCRIBE {sql}").fetchall()}
+
+    def register(self, table: pa.Table) -> str:
+        """Make an Arrow table known under a new name, without copying it."""
+        name = self.new_name("source")
+        with self._lock:
+            self.connection.register(name, table)
+        return name
+
+    def unregister(self, name: str) -> None:
+        """Forget an Arrow table."""
+        with self._lock:
+            self.connection.unregister(name)
+
+    def drop(self, name: str) -> None:
+        """Drop a table if it is still there; silent when the database is already closed."""
+        import duckdb
+
+        try:
+            with self._lock:
+                self.connection.execute(f"DROP TABLE IF EXISTS {quote(name)}")
+        except (duckdb.ConnectionException, AttributeError):
+            return
+
+
+_default: list[Engine] = []
+
+
+def default_engine() -> Engine:
+    """Return the engine that is shared by all tables of a process unless another one is given."""
+    if not _default:
+        _default.append(Engine())
+    return _default[0]

@@ -1,0 +1,239 @@
+"""Feature declarations as one SQL text: what was known at each moment, and nothing later.
+
+Events and moments are put on one timeline per customer and sorted once; every feature is a window
+frame that ends at its moment. Cost: O((events + moments) log(events + moments)), whatever the
+number of features or the length of a history. (A join of events to moments would be quadratic in a
+customer's history.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from churnsurv.errors import FeatureError, UnknownKindError
+from churnsurv.tables.engines import Dialect, Relation, literal, quote
+from churnsurv.tables.events import EventLog
+from churnsurv.tables.features import Count, Drop, Feature, Maximum, Mean, Recency, Rhythm, Value
+from churnsurv.tables.window import DAY_US
+from churnsurv.tables.zones import ZoneSql
+
+MOMENT_COLUMNS = "key, customer_id, moment"
+"""What a query of moments must yield: a unique integer, the customer, and the last microsecond that is known."""
+
+
+def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[str, ...]) -> None:
+    """Refuse declarations that the log cannot carry.
+
+    Parameters
+    ----------
+    log : EventLog
+        The log.
+    features : sequence of Feature
+        Declarations.
+    activity : tuple of str
+        Kinds that open a gap.
+
+    Raises
+    ------
+    UnknownKindError
+        If a kind is not in the log.
+    FeatureError
+        If a column is missing or of the wrong type, two features share a name, or a look-back is needed.
+    """
+    kinds = log.kinds()
+    for feature in features:
+        if feature.kind not in kinds:
+            raise UnknownKindError(
+                f"{feature.name}: the log has no event of kind {feature.kind!r}.",
+                hint=f"kinds in the log: {', '.join(map(repr, list(kinds)[:10]))}.",
+            )
+        column = feature.value_column
+        allowed = (*log.values, *log.labels) if isinstance(feature, Value) else log.values
+        if column is not None and column not in allowed:
+            raise FeatureError(
+                f"{feature.name}: the log keeps no {'' if isinstance(feature, Value) else 'numeric '}column {column!r}.",
+                column=column,
+                hint=f'name it when the log is made, values=("{column}",); it keeps {", ".join(map(repr, allowed)) or "none"}.',
+            )
+        if feature.lookback is None and activity != (feature.kind,):
+            raise FeatureError(
+                f"{feature.name} looks back without limit at {feature.kind!r}, which is not what opens a gap.",
+                consequence="Early gaps would know less of the past than late ones, only because the log starts somewhere.",
+                hint=f"write {type(feature).__name__}({feature.kind!r}, …, days=90).",
+            )
+    names = [feature.name for feature in features]
+    twice = [name for name in names if names.count(name) > 1]
+    reserved = [name for name in names if name in _RESERVED]
+    if twice or reserved:
+        raise FeatureError(
+            f"two features are called {twice[0]!r}." if twice else f"a feature cannot be called {reserved[0]!r}.",
+            hint="give one of them another name=.",
+        )
+
+
+_RESERVED = (
+    "id", "key", "moment", "known", "customer_id", "spell", "period", "start", "stop", "exposure", "event", "first",
+    "start_us", "stop_us", "n_spells", "n_events", "n_at_stop", "churn_probability", "horizon", "cause", "status",
+)  # fmt: skip
+
+
+def is_text_feature(log: EventLog, feature: Feature) -> bool:
+    """Tell whether a feature yields text."""
+    return isinstance(feature, Value) and feature.column in log.labels
+
+
+def longest_lookback(features: Sequence[Feature]) -> float:
+    """Days that the features together reach back."""
+    return max((feature.lookback or 0.0 for feature in features), default=0.0)
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """Builds the SQL text for one log, its features and a query of moments."""
+
+    log: EventLog
+    features: Sequence[Feature]
+    start: int
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.log.engine.dialect
+
+    def _kinds(self) -> str:
+        return "(" + ", ".join(literal(kind) for kind in dict.fromkeys(f.kind for f in self.features)) + ")"
+
+    def _columns(self) -> tuple[list[str], list[str]]:
+        used = dict.fromkeys(f.value_column for f in self.features if f.value_column)
+        return [c for c in used if c in self.log.values], [c for c in used if c in self.log.labels]
+
+    def events(self) -> str:
+        """One row per customer, kind and microsecond: equal times have no order, so they are joined first."""
+        numbers, texts = self._columns()
+        parts = []
+        for column in numbers:
+            name = quote(column)
+            parts += [
+                f"sum({name} ORDER BY {name}) AS {quote(f'{column}/sum')}",
+                f"count({name}) AS {quote(f'{column}/n')}",
+                f"max({name}) AS {quote(f'{column}/max')}",
+            ]
+        parts += [f"max({quote(column)}) AS {quote(f'{column}/text')}" for column in texts]
+        zone = ZoneSql(self.log.timezone, *self.log.span)
+        day = self.dialect.day_number("time", zone.offset_of_utc("time"))
+        extra = "".join(f", {part}" for part in parts)
+        return (
+            f"SELECT customer_id, kind, time, {day} AS day{extra} FROM {self.log.table}"
+            f" WHERE kind IN {self._kinds()} AND time >= {self.start} GROUP BY customer_id, kind, time"
+        )
+
+    def marked(self) -> str:
+        """Events with their place in the local day: the first of it, and the day's total so far."""
+        totals = [f.column for f in self.features if isinstance(f, Value) and f.column in self.log.values]
+        running = "".join(
+            f", sum({quote(f'{column}/sum')}) OVER day_so_far AS {quote(f'{column}/day')}"
+            for column in dict.fromkeys(totals)
+        )
+        return (
+            "SELECT *, CASE WHEN row_number() OVER day_so_far = 1 THEN 1 END AS opens_day" + running + " FROM event"
+            " WINDOW day_so_far AS (PARTITION BY customer_id, kind, day ORDER BY time)"
+        )
+
+    def frame(self, low: int | None, high: int = 0) -> str:
+        """Window frame over the times in ``(moment - low, moment - high]``, in microseconds."""
+        floor = "UNBOUNDED" if low is None else str(low - 1)
+        return (
+            "(PARTITION BY customer_id ORDER BY time RANGE BETWEEN "
+            f"{floor} PRECEDING AND {f'{high} PRECEDING' if high else 'CURRENT ROW'})"
+        )
+
+    def expression(self, feature: Feature) -> str:  # noqa: PLR0911 - one return per declaration
+        """SQL text of one feature on the timeline."""
+        frame = self.frame(None if feature.lookback is None else _us(feature.lookback))
+        of_kind = f"CASE WHEN kind = {literal(feature.kind)} THEN"
+        day_time = f"{of_kind} CASE WHEN opens_day = 1 THEN time END END"
+        match feature:
+            case Count():
+                return f"CAST(count({day_time}) OVER {frame} AS DOUBLE)"
+            case Rhythm():
+                n = f"count({day_time}) OVER {frame}"
+                spread = f"max({day_time}) OVER {frame} - min({day_time}) OVER {frame}"
+                return f"CASE WHEN {n} >= 2 THEN ({spread}) / {DAY_US}.0 / ({n} - 1) END"
+            case Recency():
+                return f"(time - max({of_kind} time END) OVER {frame}) / {DAY_US}.0"
+            case Value():
+                return self._value(feature, of_kind, frame)
+            case Mean():
+                return self._mean(feature.column, of_kind, frame)
+            case Maximum():
+                return f"max({of_kind} {quote(f'{feature.column}/max')} END) OVER {frame}"
+            case Drop():
+                recent = self.frame(_us(feature.recent))
+                before = self.frame(_us(feature.recent + feature.before), _us(feature.recent))
+                return f"{self._mean(feature.column, of_kind, before)} - {self._mean(feature.column, of_kind, recent)}"
+        raise FeatureError(f"{type(feature).__name__} has no SQL text.")
+
+    def _value(self, feature: Value, of_kind: str, frame: str) -> str:
+        suffix = "day" if feature.column in self.log.values else "text"
+        value = quote(f"{feature.column}/{suffix}")
+        latest = f"max({of_kind} time END) OVER {frame}"
+        valued = f"max({of_kind} CASE WHEN {value} IS NOT NULL THEN time END END) OVER {frame}"
+        # The latest activity's own value: an older one would be told as if it were the latest.
+        return (
+            f"CASE WHEN {latest} = {valued} THEN {self.dialect.last_known(f'{of_kind} {value} END')} OVER {frame} END"
+        )
+
+    @staticmethod
+    def _mean(column: str, of_kind: str, frame: str) -> str:
+        total = f"sum({of_kind} {quote(f'{column}/sum')} END) OVER {frame}"
+        n = f"sum({of_kind} {quote(f'{column}/n')} END) OVER {frame}"
+        return f"({total} / nullif({n}, 0))"
+
+    def query(self, moments: str) -> str:
+        """SQL text that yields ``key, known`` and one column per feature."""
+        needed = _us(longest_lookback(self.features))
+        events = list(self.log.engine.columns(f"WITH event AS ({self.events()}) {self.marked()}"))
+        carried = [name for name in events if name not in ("customer_id", "time", "kind", "opens_day", "day")]
+        blank = "".join(f", NULL AS {quote(name)}" for name in carried)
+        kept = "".join(f", {quote(name)}" for name in carried)
+        features = "".join(f", {self.expression(feature)} AS {quote(feature.name)}" for feature in self.features)
+        names = "".join(f", {quote(feature.name)}" for feature in self.features)
+        return f"""
+WITH event AS ({self.events()}),
+marked AS ({self.marked()}),
+timeline AS (
+  SELECT customer_id, time, kind, opens_day, CAST(NULL AS BIGINT) AS key{kept} FROM marked
+  UNION ALL SELECT customer_id, moment, NULL, NULL, key{blank} FROM ({moments})),
+known AS (SELECT key, time - {needed} >= {self.start} - 1 AS known{features} FROM timeline)
+SELECT key, known{names} FROM known WHERE key IS NOT NULL"""
+
+
+def _us(days: float) -> int:
+    return math.floor(days * DAY_US + 0.5)
+
+
+def features_at(log: EventLog, features: Sequence[Feature], moments: str, start: int) -> Relation:
+    """Compute features as of moments.
+
+    Parameters
+    ----------
+    log : EventLog
+        Events; those before ``start`` are not used, since the log is not complete there.
+    features : sequence of Feature
+        Declarations, checked by :func:`check_features`.
+    moments : str
+        Query that yields ``key, customer_id, moment``; an event at ``moment`` itself is known, a later
+        one is not.
+    start : int
+        Start of the window, microseconds UTC.
+
+    Returns
+    -------
+    Relation
+        ``key``, ``known`` (whether every look-back lies inside the window) and one column per feature,
+        null where nothing is known yet.
+    """
+    if not features:
+        return log.engine.create("features", f"SELECT key, TRUE AS known FROM ({moments})")
+    return log.engine.create("features", _Timeline(log, features, start).query(moments))

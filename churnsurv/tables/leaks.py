@@ -1,0 +1,119 @@
+"""Leak audit: a feature computed on a log that ends at a cutoff must not change when the log goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from churnsurv.errors import ArgumentError, LeakError
+from churnsurv.tables.engines import quote
+from churnsurv.tables.events import EventLog
+from churnsurv.tables.features import Feature
+from churnsurv.tables.histories import check_features, features_at
+from churnsurv.tables.spells import SpellTable
+from churnsurv.tables.window import moment_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class LeakAudit:
+    """What the audit compared.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per cutoff and feature: ``cutoff, feature, n_compared, n_different``.
+    rows : tuple of mapping
+        Up to five spells whose feature changed.
+    """
+
+    table: pd.DataFrame
+    rows: tuple[dict[str, object], ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no feature of any spell changed."""
+        return not self.rows
+
+    def check(self) -> Self:
+        """Return the audit itself, or refuse.
+
+        Raises
+        ------
+        LeakError
+            If some feature knew what had not happened yet.
+        """
+        if self.passed:
+            return self
+        bad = self.table[self.table["n_different"] > 0]
+        names = ", ".join(sorted(set(bad["feature"])))
+        raise LeakError(
+            f"{int(bad['n_different'].sum()):,} of {int(self.table['n_compared'].sum()):,} feature values change when"
+            f" later events are removed: {names}.",
+            rows=self.rows,
+            count=int(bad["n_different"].sum()),
+            consequence="The model would be judged with knowledge that it will not have when it is used.",
+            hint="compute it only from events before its moment, as the declarations in churnsurv do.",
+        )
+
+
+def leak_audit(spells: SpellTable, features: Sequence[Feature], *, n_cutoffs: int = 3) -> LeakAudit:
+    """Recompute features on the log truncated at cutoffs inside the window, and compare.
+
+    Parameters
+    ----------
+    spells : SpellTable
+        Spells on the whole log.
+    features : sequence of Feature
+        Declarations.
+    n_cutoffs : int
+        How many cutoffs, evenly spread over the window, >= 1.
+
+    Returns
+    -------
+    LeakAudit
+        Every spell that opened before a cutoff is compared; ``.check()`` refuses a difference.
+    """
+    if isinstance(n_cutoffs, bool) or not isinstance(n_cutoffs, int) or n_cutoffs < 1:
+        raise ArgumentError(f"n_cutoffs={n_cutoffs!r} is not a whole number of at least 1.")
+    import pandas as pd
+
+    check_features(spells.log, features, spells.churn.kinds)
+    width = (spells.end_us - spells.start_us) // (n_cutoffs + 1)
+    records, rows = [], []
+    for k in range(1, n_cutoffs + 1):
+        cutoff = spells.start_us + k * width
+        for feature in features:
+            n, different = _compare(spells, feature, cutoff)
+            records.append((f"{moment_of(cutoff):%Y-%m-%d}", feature.name, n, len(different)))
+            rows += different
+    table = pd.DataFrame(records, columns=["cutoff", "feature", "n_compared", "n_different"])
+    return LeakAudit(table, tuple(rows[:5]))
+
+
+def _compare(spells: SpellTable, feature: Feature, cutoff: int) -> tuple[int, list[dict[str, object]]]:
+    engine = spells.log.engine
+    moments = f"SELECT id AS key, customer_id, origin AS moment FROM {spells.table} WHERE origin < {cutoff}"
+    n = int(engine.rows(f"SELECT count(*) FROM ({moments})")[0][0])
+    known_then = _truncated(spells.log, cutoff)
+    if n == 0 or known_then is None:
+        return n, []
+    then = features_at(known_then, [feature], moments, spells.start_us)
+    now = features_at(spells.log, [feature], moments, spells.start_us)
+    name = quote(feature.name)
+    kind = engine.columns(f"SELECT {name} FROM {quote(now.name)}")[feature.name]
+    equal = f"abs(t.{name} - n.{name}) <= {_TOLERANCE}" if kind == "DOUBLE" else f"t.{name} = n.{name}"
+    return n, engine.records(
+        f"SELECT s.customer_id, s.spell, '{feature.name}' AS feature, t.{name} AS known_then, n.{name} AS told_now"
+        f" FROM {quote(then.name)} t JOIN {quote(now.name)} n USING (key) JOIN {spells.table} s ON s.id = key"
+        f" WHERE NOT coalesce({equal}, t.{name} IS NULL AND n.{name} IS NULL) ORDER BY s.customer_id, s.spell"
+    )
+
+
+def _truncated(log: EventLog, cutoff: int) -> EventLog | None:
+    return log.before(moment_of(cutoff)) if log.span[0] < cutoff else None

@@ -1,0 +1,158 @@
+"""Who is at risk now: one row per open spell, put into the cells of a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
+from churnsurv.errors import DefinitionError, FeatureError
+from churnsurv.tables.bins import outside_sql
+from churnsurv.tables.engines import quote
+from churnsurv.tables.features import NONE_YET
+from churnsurv.tables.histories import check_features, features_at, is_text_feature
+from churnsurv.tables.schema import CellSchema
+from churnsurv.tables.spells import SpellTable, sql_list
+from churnsurv.tables.window import DAY_US
+
+
+@dataclass(frozen=True, eq=False)
+class OpenSpells:
+    """Customers at risk at the window's end, ordered by id; arrays of shape (n,) unless said.
+
+    Parameters
+    ----------
+    schema : CellSchema
+        The cells they were put into.
+    customer_id : array of str
+        Ids.
+    reached : array
+        Days on the clock at the window's end; on the gap clock the silence so far.
+    codes : array of shape (n, n_columns)
+        Position of each level in ``schema.columns[k].labels``; ``UNSEEN`` for a level the schema lacks.
+    levels : tuple of arrays of str
+        The levels themselves, one array per column; a new group keeps its own name.
+    outside : array of bool
+        Some number lies outside the stored bin edges.
+    unknown : array of bool
+        Some look-back reaches before the window's start.
+    """
+
+    schema: CellSchema
+    customer_id: StrArray
+    reached: FloatArray
+    codes: IntArray
+    levels: tuple[StrArray, ...]
+    outside: BoolArray
+    unknown: BoolArray
+
+    def __len__(self) -> int:
+        """Number of customers."""
+        return len(self.customer_id)
+
+    @classmethod
+    def batches(
+        cls, spells: SpellTable, schema: CellSchema, *, size: int = 65_536, only: Sequence[str] | None = None
+    ) -> Iterator[OpenSpells]:
+        """Yield the customers at risk in batches, ordered by id.
+
+        Features are computed once in the engine; a batch costs memory of its own size only.
+
+        Parameters
+        ----------
+        spells : SpellTable
+            Spells of the log to be scored; its window's end is "now".
+        schema : CellSchema
+            Of the cells that a fit learnt from.
+        size : int
+            Customers a batch.
+        only : sequence of str, optional
+            Ids to keep; all customers by default.
+
+        Yields
+        ------
+        OpenSpells
+            At most ``size`` customers.
+
+        Raises
+        ------
+        DefinitionError
+            If the spells follow another definition or zone than the schema.
+        FeatureError
+            If features move while the customer is at risk.
+        """
+        check_same_definition(spells, schema)
+        check_features(spells.log, schema.features, spells.churn.kinds)
+        engine = spells.log.engine
+        chosen = "open" if only is None else f"open AND customer_id IN {sql_list(only) if only else '(NULL)'}"
+        moments = f"SELECT id AS key, customer_id, origin AS moment FROM {spells.table} WHERE {chosen}"
+        known = features_at(spells.log, schema.features, moments, spells.start_us)
+        outside = " OR ".join(outside_sql(column, quote(column.name)) for column in schema.columns) or "FALSE"
+        names = "".join(f", {quote(column.name)}" for column in schema.columns)
+        ordered = engine.create(
+            "open",
+            f"SELECT row_number() OVER (ORDER BY customer_id) - 1 AS place, customer_id, exit_us / {DAY_US}.0 AS reached,"
+            f" NOT known AS unknown, {outside} AS outside{names}"
+            f" FROM {spells.table} JOIN {quote(known.name)} ON key = id WHERE {chosen}",
+        )
+        total = engine.rows(f"SELECT count(*) FROM {quote(ordered.name)}")[0][0]
+        for start in range(0, total, size):
+            rows = engine.arrow(
+                f"SELECT * FROM {quote(ordered.name)} WHERE place >= {start} AND place < {start + size} ORDER BY place"
+            )
+            arrays = {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names}
+            yield cls._of(spells, schema, arrays)
+
+    @classmethod
+    def _of(cls, spells: SpellTable, schema: CellSchema, rows: dict[str, np.ndarray]) -> OpenSpells:
+        codes, levels = [], []
+        for column, feature in zip(schema.columns, schema.features, strict=True):
+            values = rows[column.name]
+            if is_text_feature(spells.log, feature):
+                texts = np.where(values == None, NONE_YET, values).astype(object)  # noqa: E711 - elementwise
+                codes.append(column.code_levels(texts))
+            else:
+                codes.append(column.code_values(values.astype(float)))
+                names = np.asarray([*column.labels, NONE_YET], dtype=object)  # UNSEEN, -1, is a number not known yet
+                texts = names[codes[-1]]
+            levels.append(texts)
+        n = len(rows["customer_id"])
+        return cls(
+            schema=schema,
+            customer_id=rows["customer_id"].astype(object),
+            reached=rows["reached"].astype(float),
+            codes=np.column_stack(codes) if codes else np.zeros((n, 0), np.int64),
+            levels=tuple(levels),
+            outside=rows["outside"].astype(bool),
+            unknown=rows["unknown"].astype(bool),
+        )
+
+
+def check_same_definition(spells: SpellTable, schema: CellSchema) -> None:
+    """Refuse spells that answer another question than the one the schema was learnt on.
+
+    Raises
+    ------
+    DefinitionError
+        If definition or time zone differ.
+    FeatureError
+        If the schema's features move while a customer is at risk.
+    """
+    for name, mine, theirs in (
+        ("churn definition", schema.churn, spells.churn),
+        ("time zone", schema.timezone, spells.log.timezone),
+    ):
+        if mine != theirs:
+            raise DefinitionError(
+                f"the fit learnt from the {name} {mine}, the spells follow {theirs}.",
+                consequence="The clock would mean something else; every probability would be wrong.",
+                hint="build the spells with the definition of the fit: fit.schema.churn.",
+            )
+    if schema.as_of != "spell" and schema.features:
+        raise FeatureError(
+            "the features of this fit move while a customer is at risk (as_of='period').",
+            consequence="Their future values are not known; holding them still would be a guess.",
+            hint='fit on PeriodTable.from_spells(…, as_of="spell") to predict; this fit explains.',
+        )

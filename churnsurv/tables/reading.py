@@ -1,0 +1,426 @@
+"""From raw columns to customer, time, kind and values: every interpretation stated, every refusal counted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from churnsurv.errors import (
+    ArgumentError,
+    ChurnsurvError,
+    DataTypeError,
+    DataWarning,
+    IdentifierError,
+    LocalTimeError,
+    MissingValueError,
+    NonFiniteError,
+    TimeFormatError,
+    TimeZoneError,
+)
+from churnsurv.tables.engines import Dialect, Relation, literal, quote
+from churnsurv.tables.faults import Fault
+from churnsurv.tables.sources import Source
+from churnsurv.tables.window import moment_of
+from churnsurv.tables.zones import Ambiguous, ZoneSql
+
+OnBad = Literal["raise", "drop"]
+EpochUnit = Literal["s", "ms", "us", "ns"]
+
+_EPOCH_FACTOR = {"s": ("*", 1_000_000), "ms": ("*", 1_000), "us": ("*", 1), "ns": ("//", 1_000)}
+_PLAUSIBLE = ("1900-01-01", "2200-01-01")
+_PLAUSIBLE_EPOCH = ("1990-01-01", "2100-01-01")
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_OFFSET = r"[T ]\d{2}:?\d{2}.*([+-]\d{2}(:?\d{2})?|Z)$"
+_MOJIBAKE = "Ã[\u0080-\u00bf]|â€"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of the source means what.
+
+    Parameters
+    ----------
+    customer, time : str
+        Customer id and time of the event.
+    kind : str or None
+        Kind of event; ``None`` calls every row ``"activity"``.
+    values : tuple of str
+        Numeric columns to keep.
+    labels : tuple of str
+        Text columns to keep.
+    """
+
+    customer: str
+    time: str
+    kind: str | None
+    values: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    def all(self) -> list[str]:
+        """Every column that is read."""
+        return [self.customer, self.time, *([self.kind] if self.kind else []), *self.values, *self.labels]
+
+
+@dataclass(frozen=True)
+class TimeReading:
+    """How the time column is to be read.
+
+    Parameters
+    ----------
+    timezone : str
+        Zone of local times, and of the local day.
+    time_format : str or None
+        ``strptime`` pattern for text, or ``"iso"``.
+    epoch_unit : str or None
+        Unit of numeric times.
+    on_ambiguous : {"raise", "earlier", "later"}
+        Which of two readings to take in the hour that exists twice.
+    """
+
+    timezone: str
+    time_format: str | None
+    epoch_unit: EpochUnit | None
+    on_ambiguous: Ambiguous
+
+
+@dataclass(frozen=True)
+class _Check:
+    name: str
+    condition: str
+    error: type[ChurnsurvError]
+    column: str
+    what: str
+    consequence: str
+    hint: str
+
+
+_DROP = 'on_bad="drop" leaves such rows out and counts them.'
+
+
+def is_text(type_name: str) -> bool:
+    """Tell whether an engine type is text."""
+    return type_name == "VARCHAR" or type_name.startswith("ENUM")
+
+
+def _is_number(type_name: str) -> bool:
+    return type_name in (*_INTEGERS, "FLOAT", "DOUBLE", "BOOLEAN") or type_name.startswith("DECIMAL")
+
+
+def _examples(source: Source, column: str) -> list[dict[str, Any]]:
+    return source.engine.records(
+        f"SELECT {quote(column)} FROM {quote(source.name)} WHERE {quote(column)} IS NOT NULL LIMIT 2"
+    )
+
+
+def customer_expression(source: Source, column: str) -> str:
+    """SQL text of the customer id as text.
+
+    Raises
+    ------
+    IdentifierError
+        If ids are floats (digits may be lost), booleans or anything that is no id.
+    """
+    type_name = source.types[column]
+    if is_text(type_name) or type_name in (*_INTEGERS, "UUID"):
+        return f"NULLIF(CAST({quote(column)} AS VARCHAR), '')"
+    raise IdentifierError(
+        f"customer ids in {column!r} are {type_name}, not text or whole numbers.",
+        column=column,
+        rows=_examples(source, column),
+        consequence="9007199254740993 becomes 9007199254740992 as a float: two customers become one.",
+        hint=f"read {column!r} as text, for example pandas.read_csv(…, dtype={{{column!r}: str}}).",
+    )
+
+
+def _epoch_expression(source: Source, column: str, unit: EpochUnit | None) -> str:
+    if unit not in _EPOCH_FACTOR:
+        raise TimeFormatError(
+            f"{column!r} holds numbers, and their unit is not stated."
+            if unit is None
+            else f"epoch_unit={unit!r} is unknown.",
+            column=column,
+            rows=_examples(source, column),
+            consequence="1,704,067,200 is January 2024 in seconds and January 1970 in milliseconds.",
+            hint='state epoch_unit="s", "ms", "us" or "ns" (on the command line --epoch-unit).',
+        )
+    operator, factor = _EPOCH_FACTOR[unit]
+    number = f"TRY_CAST({quote(column)} AS HUGEINT)"
+    return f"TRY_CAST({number} {operator} {factor} AS BIGINT)"
+
+
+def _text_time(source: Source, column: str, pattern: str, dialect: Dialect) -> tuple[str, bool]:
+    text = quote(column)
+    if pattern != "iso":
+        parsed = f"TRY_STRPTIME({text}, {literal(pattern)})"
+        return dialect.epoch_us(parsed), "%z" in pattern
+    counted = source.engine.rows(
+        f"SELECT count(*) FILTER (regexp_matches({text}, {literal(_OFFSET)})), count({text}) FROM {quote(source.name)}"
+    )
+    aware, total = counted[0]
+    if 0 < aware < total:
+        raise TimeZoneError(
+            f"{aware:,} of {total:,} times in {column!r} carry an offset, the others do not.",
+            column=column,
+            rows=_examples(source, column),
+            consequence="Half of the log would be shifted against the other half.",
+            hint="write all of them with an offset, or none.",
+        )
+    target = "TIMESTAMPTZ" if aware else "TIMESTAMP"
+    return dialect.epoch_us(f"TRY_CAST({text} AS {target})"), bool(aware)
+
+
+def time_expression(source: Source, column: str, reading: TimeReading, dialect: Dialect) -> tuple[str, bool]:
+    """SQL text of the time in microseconds, and whether it is UTC already.
+
+    Raises
+    ------
+    TimeFormatError
+        If text comes without a format, or numbers without a unit.
+    DataTypeError
+        If the column cannot be a time.
+    """
+    type_name = source.types[column]
+    if type_name == "TIMESTAMP WITH TIME ZONE":
+        return dialect.epoch_us(quote(column)), True
+    if type_name.startswith("TIMESTAMP") or type_name == "DATE":
+        return dialect.epoch_us(f"CAST({quote(column)} AS TIMESTAMP)"), False
+    if type_name in (*_INTEGERS, "DOUBLE", "FLOAT") or (is_text(type_name) and reading.epoch_unit):
+        return _epoch_expression(source, column, reading.epoch_unit), True
+    if not is_text(type_name):
+        raise DataTypeError(f"{column!r} is {type_name}; it cannot be a time.", column=column)
+    if reading.time_format is None:
+        raise TimeFormatError(
+            f"times in {column!r} are text, and their format is not stated.",
+            column=column,
+            rows=_examples(source, column),
+            consequence="Guessing row by row turns 02/01 into 2 January and 13/02 into 13 February.",
+            hint='state time_format="%Y-%m-%d %H:%M" (or time_format="iso"); on the command line --time-format.',
+        )
+    return _text_time(source, column, reading.time_format, dialect)
+
+
+def _value_expression(source: Source, column: str) -> str:
+    type_name = source.types[column]
+    if not (_is_number(type_name) or is_text(type_name)):
+        raise DataTypeError(
+            f"value column {column!r} is {type_name}, not a number.", column=column, hint="leave it out, or convert it."
+        )
+    cast = f"TRY_CAST({quote(column)} AS DOUBLE)"
+    return cast if is_text(type_name) else f"(CASE WHEN isnan({cast}) THEN NULL ELSE {cast} END)"
+
+
+def _value_checks(source: Source, column: str) -> list[_Check]:
+    name, value = quote(column), _value_expression(source, column)
+    checks = [
+        _Check(
+            f"{column} is infinite",
+            f"isinf({value}) OR isnan({value})",
+            NonFiniteError,
+            column,
+            f"values in {column!r} are not finite",
+            "One infinite value makes every mean infinite.",
+            _DROP,
+        )
+    ]
+    if is_text(source.types[column]):
+        checks.insert(
+            0,
+            _Check(
+                f"{column} is not a number",
+                f"{name} IS NOT NULL AND {value} IS NULL",
+                DataTypeError,
+                column,
+                f"values in {column!r} are not numbers",
+                "They would count as missing. A comma for the decimal point is the usual reason.",
+                f"write numbers with a point (12.50), name text columns in labels=, or {_DROP}",
+            ),
+        )
+    return checks
+
+
+def _label_expression(column: str) -> str:
+    return f"NULLIF(CAST({quote(column)} AS VARCHAR), '')"
+
+
+class Reader:
+    """One reading of one source into the columns of an event log.
+
+    Parameters
+    ----------
+    source : Source
+        Raw rows.
+    columns : Columns
+        What means what.
+    reading : TimeReading
+        How times are read.
+    on_bad : {"raise", "drop"}
+        Whether offending rows are refused or left out and counted.
+    """
+
+    def __init__(self, source: Source, columns: Columns, reading: TimeReading, on_bad: OnBad) -> None:
+        self.source, self.columns, self.reading, self.on_bad = source, columns, reading, on_bad
+        self.engine, self.dialect = source.engine, source.engine.dialect
+        self.customer = customer_expression(source, columns.customer)
+        self.kind = _label_expression(columns.kind) if columns.kind else literal("activity")
+        self.raw_time, self.is_utc = time_expression(source, columns.time, reading, self.dialect)
+        self.is_epoch = source.types[columns.time] in (*_INTEGERS, "DOUBLE", "FLOAT") or bool(reading.epoch_unit)
+
+    def _span(self) -> tuple[int, int]:
+        import duckdb
+
+        try:
+            low, high = self.engine.rows(
+                f"SELECT min({self.raw_time}), max({self.raw_time}) FROM {quote(self.source.name)}"
+            )[0]
+        except duckdb.Error as error:
+            raise TimeFormatError(
+                f"time_format={self.reading.time_format!r} is not a pattern that can be read.",
+                column=self.columns.time,
+                hint='write it with strptime codes, such as "%Y-%m-%d %H:%M".',
+            ) from error
+        return (0, 0) if low is None else (low, high)
+
+    def _checks(self, zone: ZoneSql) -> list[_Check]:
+        time, column = self.raw_time, quote(self.columns.time)
+        low, high = _PLAUSIBLE_EPOCH if self.is_epoch else _PLAUSIBLE
+        bounds = [f"epoch_us(TIMESTAMP {literal(text)})" for text in (low, high)]
+        checks = [
+            _Check("missing customer", f"{self.customer} IS NULL", MissingValueError, self.columns.customer,
+                   f"rows have no customer in {self.columns.customer!r}",
+                   "All nameless rows together would look like one very busy customer.", _DROP),
+            _Check("missing time", f"NULLIF(CAST({column} AS VARCHAR), '') IS NULL", MissingValueError,
+                   self.columns.time, f"rows have no time in {self.columns.time!r}", "", _DROP),
+            _Check("unreadable time", f"NULLIF(CAST({column} AS VARCHAR), '') IS NOT NULL AND {time} IS NULL",
+                   TimeFormatError, self.columns.time, f"times in {self.columns.time!r} cannot be read as stated",
+                   "They would silently leave the log.", f"check time_format or epoch_unit; {_DROP}"),
+            _Check("implausible time", f"NOT ({time} BETWEEN {bounds[0]} AND {bounds[1]})", TimeFormatError,
+                   self.columns.time, f"times in {self.columns.time!r} lie outside {low[:4]} to {high[:4]}",
+                   "A wrong unit, or a placeholder such as 9999-12-31, is the usual reason.",
+                   f"state the right epoch_unit; {_DROP}"),
+        ]  # fmt: skip
+        if self.columns.kind:
+            checks.append(_Check("missing kind", f"{self.kind} IS NULL", MissingValueError, self.columns.kind,
+                                 f"rows have no kind in {self.columns.kind!r}", "", _DROP))  # fmt: skip
+        if not self.is_utc:
+            checks += self._local_checks(zone)
+        return checks + [check for value in self.columns.values for check in _value_checks(self.source, value)]
+
+    def _local_checks(self, zone: ZoneSql) -> list[_Check]:
+        name, where = self.columns.time, self.reading.timezone
+        checks = [
+            _Check("nonexistent local time", zone.is_nonexistent(self.raw_time), LocalTimeError, name,
+                   f"times in {name!r} do not exist in {where}: the clocks were put forward",
+                   "The zone is probably not the one in which the log was written.",
+                   f'state the zone of the log, for example timezone="UTC"; {_DROP}'),
+        ]  # fmt: skip
+        if self.reading.on_ambiguous == "raise":
+            checks.append(
+                _Check(
+                    "ambiguous local time",
+                    zone.is_ambiguous(self.raw_time),
+                    LocalTimeError,
+                    name,
+                    f"times in {name!r} exist twice in {where}: the clocks were put back",
+                    "They may be off by an hour, and out of order.",
+                    f'on_ambiguous="earlier" or "later" takes one of the two; {_DROP}',
+                )
+            )
+        return checks
+
+    def _count(self, checks: Sequence[_Check]) -> tuple[int, list[int]]:
+        counts = ", ".join(f"count(*) FILTER (WHERE {check.condition})" for check in checks)
+        row = self.engine.rows(f"SELECT count(*), {counts} FROM {quote(self.source.name)}")[0]
+        return int(row[0]), [int(n) for n in row[1:]]
+
+    def _offenders(self, check: _Check) -> tuple[dict[str, Any], ...]:
+        shown = ", ".join(
+            quote(name) for name in dict.fromkeys([self.columns.customer, self.columns.time, check.column])
+        )
+        return tuple(
+            self.engine.records(
+                f"SELECT row_number() OVER () - 1 AS row, {shown}, {check.condition} AS bad_ FROM {quote(self.source.name)}"
+                " QUALIFY bad_ ORDER BY row LIMIT 5"
+            )
+        )
+
+    def _refuse_or_count(self, checks: Sequence[_Check]) -> tuple[Fault, ...]:
+        total, counts = self._count(checks)
+        faults = []
+        for check, count in zip(checks, counts, strict=True):
+            if not count:
+                continue
+            rows = tuple({k: v for k, v in row.items() if k != "bad_"} for row in self._offenders(check))
+            if self.on_bad == "raise":
+                raise check.error(
+                    f"{count:,} of {total:,} {check.what}.", column=check.column, count=count, total=total,
+                    rows=rows, consequence=check.consequence, hint=check.hint,
+                )  # fmt: skip
+            faults.append(Fault(check.name, count, total, 'left out because on_bad="drop"', rows))
+        return tuple(faults)
+
+    def read(self) -> tuple[Relation, tuple[Fault, ...]]:
+        """Check everything, then build the table of events.
+
+        Returns
+        -------
+        tuple
+            The table ``customer_id, time, kind, values…, labels…`` and the faults that were left out.
+        """
+        zone = ZoneSql(self.reading.timezone, *self._span())
+        checks = self._checks(zone)
+        faults = self._refuse_or_count(checks)
+        ambiguous: Ambiguous = "earlier" if self.reading.on_ambiguous == "raise" else self.reading.on_ambiguous
+        time = self.raw_time if self.is_utc else f"{self.raw_time} - {zone.offset_of_local(self.raw_time, ambiguous)}"
+        parts = [f"{self.customer} AS customer_id", f"{time} AS time", f"{self.kind} AS kind"]
+        parts += [f"{_value_expression(self.source, name)} AS {quote(name)}" for name in self.columns.values]
+        parts += [f"{_label_expression(name)} AS {quote(name)}" for name in self.columns.labels]
+        kept = " AND ".join(f"NOT coalesce({check.condition}, FALSE)" for check in checks) if faults else "TRUE"
+        table = self.engine.create("events", f"SELECT {', '.join(parts)} FROM {quote(self.source.name)} WHERE {kept}")
+        self._warn(table)
+        return table, faults
+
+    def _warn(self, table: Relation) -> None:
+        texts = ["kind", *(quote(name) for name in self.columns.labels)]
+        garbled = " + ".join(f"count(*) FILTER (WHERE regexp_matches({text}, {literal(_MOJIBAKE)}))" for text in texts)
+        n, floats, mojibake = self.engine.rows(
+            f"SELECT count(*), count(*) FILTER (WHERE customer_id LIKE '%.0'), {garbled} FROM {quote(table.name)}"
+        )[0]
+        if n and floats == n:
+            warnings.warn(
+                f"all {n:,} customer ids end in '.0': they were probably written by a program that held them as floats."
+                " Hint: read and write ids as text.",
+                DataWarning, stacklevel=5,
+            )  # fmt: skip
+        if mojibake:
+            warnings.warn(
+                f"{mojibake:,} texts look like UTF-8 that was read as Latin-1 ('cafÃ©' for 'café')."
+                " Hint: export the file as UTF-8 once more.",
+                DataWarning, stacklevel=5,
+            )  # fmt: skip
+
+
+def check_names(columns: Columns) -> None:
+    """Refuse column names that collide.
+
+    Raises
+    ------
+    ArgumentError
+        If a value or label column carries a reserved name or is named twice.
+    """
+    kept = [*columns.values, *columns.labels]
+    reserved = [name for name in kept if name in ("customer_id", "time", "kind")]
+    twice = [name for name in kept if kept.count(name) > 1]
+    if reserved or twice:
+        name = (reserved or twice)[0]
+        raise ArgumentError(
+            f"column {name!r} cannot be a value or label column"
+            + (" twice." if twice else ": the log uses that name."),
+            hint="rename the column first.",
+        )
+
+
+def describe_span(low: int, high: int) -> str:
+    """First and last moment in words, UTC."""
+    return f"{moment_of(low):%Y-%m-%d %H:%M} to {moment_of(high):%Y-%m-%d %H:%M} UTC"
