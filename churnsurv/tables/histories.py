@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from churnsurv.errors import FeatureError, UnknownKindError
 from churnsurv.tables.engines import Dialect, Relation, literal, quote
@@ -18,9 +17,6 @@ from churnsurv.tables.events import EventLog
 from churnsurv.tables.features import Count, Drop, Feature, Maximum, Mean, Recency, Rhythm, Value
 from churnsurv.tables.window import DAY_US
 from churnsurv.tables.zones import ZoneSql
-
-MOMENT_COLUMNS = "key, customer_id, moment"
-"""What a query of moments must yield: a unique integer, the customer, and the last microsecond that is known."""
 
 
 def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[str, ...]) -> None:
@@ -89,20 +85,30 @@ def longest_lookback(features: Sequence[Feature]) -> float:
     return max((feature.lookback or 0.0 for feature in features), default=0.0)
 
 
-@dataclass(frozen=True)
 class _Timeline:
-    """Builds the SQL text for one log, its features and a query of moments."""
+    """Builds the SQL text for one log, its features and a query of moments.
 
-    log: EventLog
-    features: Sequence[Feature]
-    start: int
+    Parameters
+    ----------
+    log : EventLog
+        Events.
+    features : sequence of Feature
+        Declarations.
+    start : int
+        Start of the window.
+    at : str or None
+        Kind of event of which every moment is one. The moments are then found among the events, instead
+        of being sorted in between them: half the rows for every window.
+    """
 
-    @property
-    def dialect(self) -> Dialect:
-        return self.log.engine.dialect
+    def __init__(self, log: EventLog, features: Sequence[Feature], start: int, at: str | None) -> None:
+        self.log, self.features, self.start, self.at = log, features, start, at
+        self.dialect: Dialect = log.engine.dialect
+        self._windows: dict[str, str] = {}
 
     def _kinds(self) -> str:
-        return "(" + ", ".join(literal(kind) for kind in dict.fromkeys(f.kind for f in self.features)) + ")"
+        kinds = dict.fromkeys([*(feature.kind for feature in self.features), *([self.at] if self.at else [])])
+        return "(" + ", ".join(literal(kind) for kind in kinds) + ")"
 
     def _columns(self) -> tuple[list[str], list[str]]:
         used = dict.fromkeys(f.value_column for f in self.features if f.value_column)
@@ -140,80 +146,89 @@ class _Timeline:
             " WINDOW day_so_far AS (PARTITION BY customer_id, kind, day ORDER BY time)"
         )
 
-    def frame(self, low: int | None, high: int = 0) -> str:
-        """Window frame over the times in ``(moment - low, moment - high]``, in microseconds."""
-        floor = "UNBOUNDED" if low is None else str(low - 1)
+    def timeline(self, moments: str) -> str:
+        """Events and moments of each customer in one table; a moment carries its key."""
+        if self.at:
+            return (
+                f"SELECT e.*, m.key FROM marked e LEFT JOIN ({moments}) m"
+                f" ON m.customer_id = e.customer_id AND m.moment = e.time AND e.kind = {literal(self.at)}"
+            )
+        names = list(self.log.engine.columns(f"WITH event AS ({self.events()}) {self.marked()}"))
+        carried = [name for name in names if name not in ("customer_id", "time", "kind", "opens_day", "day")]
+        blank = "".join(f", NULL AS {quote(name)}" for name in carried)
+        kept = "".join(f", {quote(name)}" for name in carried)
         return (
-            "(PARTITION BY customer_id ORDER BY time RANGE BETWEEN "
-            f"{floor} PRECEDING AND {f'{high} PRECEDING' if high else 'CURRENT ROW'})"
+            f"SELECT customer_id, time, kind, opens_day, CAST(NULL AS BIGINT) AS key{kept} FROM marked"
+            f" UNION ALL SELECT customer_id, moment, NULL, NULL, key{blank} FROM ({moments})"
         )
 
+    def over(self, aggregate: str, low: float | None, high: float = 0.0) -> str:
+        """Name of a window aggregate over the days in ``(moment - low, moment - high]``; equal ones are shared."""
+        floor = "UNBOUNDED" if low is None else str(_us(low) - 1)
+        ceiling = f"{_us(high)} PRECEDING" if high else "CURRENT ROW"
+        window = (
+            f"{aggregate} OVER (PARTITION BY customer_id ORDER BY time RANGE BETWEEN {floor} PRECEDING AND {ceiling})"
+        )
+        return self._windows.setdefault(window, f"w{len(self._windows)}")
+
     def expression(self, feature: Feature) -> str:  # noqa: PLR0911 - one return per declaration
-        """SQL text of one feature on the timeline."""
-        frame = self.frame(None if feature.lookback is None else _us(feature.lookback))
-        of_kind = f"CASE WHEN kind = {literal(feature.kind)} THEN"
+        """SQL text of one feature, in terms of window aggregates."""
+        of_kind, days = f"CASE WHEN kind = {literal(feature.kind)} THEN", feature.lookback
         day_time = f"{of_kind} CASE WHEN opens_day = 1 THEN time END END"
         match feature:
             case Count():
-                return f"CAST(count({day_time}) OVER {frame} AS DOUBLE)"
+                return f"CAST({self.over(f'count({day_time})', days)} AS DOUBLE)"
             case Rhythm():
-                n = f"count({day_time}) OVER {frame}"
-                spread = f"max({day_time}) OVER {frame} - min({day_time}) OVER {frame}"
-                return f"CASE WHEN {n} >= 2 THEN ({spread}) / {DAY_US}.0 / ({n} - 1) END"
+                n, last, first = (self.over(f"{name}({day_time})", days) for name in ("count", "max", "min"))
+                return f"CASE WHEN {n} >= 2 THEN ({last} - {first}) / {DAY_US}.0 / ({n} - 1) END"
             case Recency():
-                return f"(time - max({of_kind} time END) OVER {frame}) / {DAY_US}.0"
+                return f"(time - {self.over(f'max({of_kind} time END)', days)}) / {DAY_US}.0"
             case Value():
-                return self._value(feature, of_kind, frame)
+                return self._value(feature, of_kind)
             case Mean():
-                return self._mean(feature.column, of_kind, frame)
+                return self._mean(feature.column, of_kind, days)
             case Maximum():
-                return f"max({of_kind} {quote(f'{feature.column}/max')} END) OVER {frame}"
+                return self.over(f"max({of_kind} {quote(f'{feature.column}/max')} END)", days)
             case Drop():
-                recent = self.frame(_us(feature.recent))
-                before = self.frame(_us(feature.recent + feature.before), _us(feature.recent))
-                return f"{self._mean(feature.column, of_kind, before)} - {self._mean(feature.column, of_kind, recent)}"
+                before = self._mean(feature.column, of_kind, feature.lookback, feature.recent)
+                return f"{before} - {self._mean(feature.column, of_kind, feature.recent)}"
         raise FeatureError(f"{type(feature).__name__} has no SQL text.")
 
-    def _value(self, feature: Value, of_kind: str, frame: str) -> str:
+    def _value(self, feature: Value, of_kind: str) -> str:
         suffix = "day" if feature.column in self.log.values else "text"
-        value = quote(f"{feature.column}/{suffix}")
-        latest = f"max({of_kind} time END) OVER {frame}"
-        valued = f"max({of_kind} CASE WHEN {value} IS NOT NULL THEN time END END) OVER {frame}"
+        value, days = quote(f"{feature.column}/{suffix}"), feature.lookback
+        if self.at == feature.kind:
+            return value  # the moment is itself the latest activity of that kind
+        latest = self.over(f"max({of_kind} time END)", days)
+        valued = self.over(f"max({of_kind} CASE WHEN {value} IS NOT NULL THEN time END END)", days)
+        last = self.over(self.dialect.last_known(f"{of_kind} {value} END"), days)
         # The latest activity's own value: an older one would be told as if it were the latest.
-        return (
-            f"CASE WHEN {latest} = {valued} THEN {self.dialect.last_known(f'{of_kind} {value} END')} OVER {frame} END"
-        )
+        return f"CASE WHEN {latest} = {valued} THEN {last} END"
 
-    @staticmethod
-    def _mean(column: str, of_kind: str, frame: str) -> str:
-        total = f"sum({of_kind} {quote(f'{column}/sum')} END) OVER {frame}"
-        n = f"sum({of_kind} {quote(f'{column}/n')} END) OVER {frame}"
+    def _mean(self, column: str, of_kind: str, low: float | None, high: float = 0.0) -> str:
+        total, n = (self.over(f"sum({of_kind} {quote(f'{column}/{part}')} END)", low, high) for part in ("sum", "n"))
         return f"({total} / nullif({n}, 0))"
 
     def query(self, moments: str) -> str:
         """SQL text that yields ``key, known`` and one column per feature."""
         needed = _us(longest_lookback(self.features))
-        events = list(self.log.engine.columns(f"WITH event AS ({self.events()}) {self.marked()}"))
-        carried = [name for name in events if name not in ("customer_id", "time", "kind", "opens_day", "day")]
-        blank = "".join(f", NULL AS {quote(name)}" for name in carried)
-        kept = "".join(f", {quote(name)}" for name in carried)
         features = "".join(f", {self.expression(feature)} AS {quote(feature.name)}" for feature in self.features)
-        names = "".join(f", {quote(feature.name)}" for feature in self.features)
+        windows = "".join(f", {window} AS {name}" for window, name in self._windows.items())
         return f"""
 WITH event AS ({self.events()}),
 marked AS ({self.marked()}),
-timeline AS (
-  SELECT customer_id, time, kind, opens_day, CAST(NULL AS BIGINT) AS key{kept} FROM marked
-  UNION ALL SELECT customer_id, moment, NULL, NULL, key{blank} FROM ({moments})),
-known AS (SELECT key, time - {needed} >= {self.start} - 1 AS known{features} FROM timeline)
-SELECT key, known{names} FROM known WHERE key IS NOT NULL"""
+timeline AS ({self.timeline(moments)}),
+framed AS (SELECT *{windows} FROM timeline)
+SELECT key, time - {needed} >= {self.start} - 1 AS known{features} FROM framed WHERE key IS NOT NULL"""
 
 
 def _us(days: float) -> int:
     return math.floor(days * DAY_US + 0.5)
 
 
-def features_at(log: EventLog, features: Sequence[Feature], moments: str, start: int) -> Relation:
+def features_at(
+    log: EventLog, features: Sequence[Feature], moments: str, start: int, *, at: str | None = None
+) -> Relation:
     """Compute features as of moments.
 
     Parameters
@@ -227,6 +242,8 @@ def features_at(log: EventLog, features: Sequence[Feature], moments: str, start:
         one is not.
     start : int
         Start of the window, microseconds UTC.
+    at : str, optional
+        Kind of event of which every moment is one; a short cut, the numbers are the same.
 
     Returns
     -------
@@ -236,4 +253,4 @@ def features_at(log: EventLog, features: Sequence[Feature], moments: str, start:
     """
     if not features:
         return log.engine.create("features", f"SELECT key, TRUE AS known FROM ({moments})")
-    return log.engine.create("features", _Timeline(log, features, start).query(moments))
+    return log.engine.create("features", _Timeline(log, features, start, at).query(moments))

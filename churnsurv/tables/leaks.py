@@ -103,8 +103,8 @@ def _compare(spells: SpellTable, feature: Feature, cutoff: int) -> tuple[int, li
     known_then = _truncated(spells.log, cutoff)
     if n == 0 or known_then is None:
         return n, []
-    then = features_at(known_then, [feature], moments, spells.start_us)
-    now = features_at(spells.log, [feature], moments, spells.start_us)
+    then = features_at(known_then, [feature], moments, spells.start_us, at=spells.opening_kind)
+    now = features_at(spells.log, [feature], moments, spells.start_us, at=spells.opening_kind)
     name = quote(feature.name)
     kind = engine.columns(f"SELECT {name} FROM {quote(now.name)}")[feature.name]
     equal = f"abs(t.{name} - n.{name}) <= {_TOLERANCE}" if kind == "DOUBLE" else f"t.{name} = n.{name}"

@@ -88,7 +88,7 @@ class OpenSpells:
         engine = spells.log.engine
         chosen = "open" if only is None else f"open AND customer_id IN {sql_list(only) if only else '(NULL)'}"
         moments = f"SELECT id AS key, customer_id, origin AS moment FROM {spells.table} WHERE {chosen}"
-        known = features_at(spells.log, schema.features, moments, spells.start_us)
+        known = features_at(spells.log, schema.features, moments, spells.start_us, at=spells.opening_kind)
         outside = " OR ".join(outside_sql(column, quote(column.name)) for column in schema.columns) or "FALSE"
         names = "".join(f", {quote(column.name)}" for column in schema.columns)
         ordered = engine.create(

@@ -100,7 +100,9 @@ class PeriodTable:
         check_features(spells.log, declared, spells.churn.kinds)
         rows = period_sql(spells, edges)
         moments = _moments(spells, rows, as_of)
-        known = features_at(spells.log, declared, moments, spells.start_us)
+        known = features_at(
+            spells.log, declared, moments, spells.start_us, at=spells.opening_kind if as_of == "spell" else None
+        )
         n_rows, unallocated = _conserve(spells, rows, edges)
         return cls(spells, edges, declared, as_of, known, unallocated, n_rows)
 

@@ -148,6 +148,11 @@ class SpellTable:
         """The window's start in microseconds UTC."""
         return self.window.resolve(self.log.timezone)[0]
 
+    @property
+    def opening_kind(self) -> str | None:
+        """The kind of event that opens every spell; ``None`` if several kinds do."""
+        return self.churn.kinds[0] if len(self.churn.kinds) == 1 else None
+
     def frame(self) -> pd.DataFrame:
         """All spells as a pandas frame, ordered by customer and spell."""
         return self._frame("")
@@ -200,32 +205,30 @@ def _gap_sql(log: EventLog, churn: Silence, start: int, end: int) -> str:
     zone = ZoneSql(log.timezone, *log.span)
     day = dialect.day_number("time", zone.offset_of_utc("time")) if churn.merge == "day" else "time"
     inside = f"time >= {start} AND time < {end}"
-    closures = (
-        f" UNION ALL SELECT DISTINCT customer_id, time, time, 2 FROM {log.table}"
-        f" WHERE kind IN {sql_list(churn.terminal)} AND {inside}"
-        if churn.terminal
-        else ""
-    )
+    activity = f"""
+SELECT customer_id, min(time) AS first_time, max(time) AS last_time, 1 AS code
+  FROM {log.table} WHERE kind IN {sql_list(churn.kinds)} AND {inside} GROUP BY customer_id, {day}"""
+    moment = f"({activity})" if not churn.terminal else f"({_placed_sql(log, churn, activity, inside)})"
     return f"""
-WITH activity AS (
-  SELECT customer_id, {day} AS day, min(time) AS first_time, max(time) AS last_time
-  FROM {log.table} WHERE kind IN {sql_list(churn.kinds)} AND {inside} GROUP BY customer_id, {day}),
-moment AS (
-  SELECT customer_id, first_time, last_time, 1 AS code FROM activity{closures}),
-placed AS (
+WITH ordered AS (
+  SELECT customer_id, code, last_time, lead(first_time) OVER life AS next_time, lead(code) OVER life AS next_code,
+    count(CASE WHEN code = 1 THEN 1 END) OVER (life ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS spell
+  FROM {moment} WINDOW life AS (PARTITION BY customer_id ORDER BY first_time, code))
+SELECT row_number() OVER () AS id, customer_id, spell, last_time AS origin, CAST(0 AS BIGINT) AS entry_us,
+  coalesce(next_time, {end}) - last_time AS exit_us, CAST(coalesce(next_code, 0) AS BIGINT) AS event,
+  last_time AS last_activity, next_code IS NULL AS open
+FROM ordered WHERE code = 1"""
+
+
+def _placed_sql(log: EventLog, churn: Silence, activity: str, inside: str) -> str:
+    """SQL text of activities and closures; a closure before the last activity of its own day is none."""
+    return f"""
+SELECT customer_id, first_time, last_time, code FROM (
   SELECT *, max(CASE WHEN code = 1 THEN last_time END) OVER (
     PARTITION BY customer_id ORDER BY first_time, code ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS busy_until
-  FROM moment),
-ordered AS (
-  SELECT customer_id, code, last_time,
-    lead(first_time) OVER life AS next_time, lead(code) OVER life AS next_code
-  FROM placed WHERE code = 1 OR first_time > busy_until
-  WINDOW life AS (PARTITION BY customer_id ORDER BY first_time, code))
-SELECT row_number() OVER () AS id, customer_id,
-  row_number() OVER (PARTITION BY customer_id ORDER BY last_time) AS spell,
-  last_time AS origin, CAST(0 AS BIGINT) AS entry_us, coalesce(next_time, {end}) - last_time AS exit_us,
-  CAST(coalesce(next_code, 0) AS BIGINT) AS event, last_time AS last_activity, next_code IS NULL AS open
-FROM ordered WHERE code = 1"""
+  FROM ({activity} UNION ALL SELECT DISTINCT customer_id, time, time, 2 FROM {log.table}
+    WHERE kind IN {sql_list(churn.terminal)} AND {inside}))
+WHERE code = 1 OR first_time > busy_until"""
 
 
 def _check_kinds(log: EventLog, churn: Silence) -> None:
