@@ -8,9 +8,11 @@ another ten lines.
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 import threading
 import weakref
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,8 +108,9 @@ class Engine:
         """Open the database."""
         import duckdb
 
-        self._spill = tempfile.TemporaryDirectory(prefix="churnsurv-", ignore_cleanup_errors=True)
-        settings: dict[str, Any] = {"temp_directory": str(Path(self._spill.name) / "spill")}
+        self.folder = Path(tempfile.mkdtemp(prefix="churnsurv-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        settings: dict[str, Any] = {"temp_directory": str(self.folder / "spill"), "autoinstall_known_extensions": False}
         settings |= {"memory_limit": self.memory_limit} if self.memory_limit else {}
         settings |= {"threads": self.threads} if self.threads else {}
         self.connection: duckdb.DuckDBPyConnection = duckdb.connect(config=settings)
@@ -115,6 +118,7 @@ class Engine:
         self.connection.execute("SET enable_progress_bar = false")
         self._numbers = itertools.count()
         self._lock = threading.RLock()
+        self._unused: deque[tuple[bool, str]] = deque()
 
     def new_name(self, prefix: str) -> str:
         """Return a name that is not in use."""
@@ -129,17 +133,20 @@ class Engine:
     def execute(self, sql: str) -> None:
         """Run a statement."""
         with self._lock:
+            self._sweep()
             self.connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Fetch all rows of a query as Python values."""
         with self._lock:
+            self._sweep()
             rows: list[tuple[Any, ...]] = self.connection.execute(sql).fetchall()
             return rows
 
     def records(self, sql: str) -> list[dict[str, Any]]:
         """Fetch all rows of a query as mappings."""
         with self._lock:
+            self._sweep()
             result = self.connection.execute(sql)
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -147,6 +154,7 @@ class Engine:
     def arrow(self, sql: str) -> pa.Table:
         """Fetch a query as an Arrow table."""
         with self._lock:
+            self._sweep()
             return self.connection.sql(sql).to_arrow_table()
 
     def frame(self, sql: str) -> pd.DataFrame:
@@ -157,6 +165,7 @@ class Engine:
     def columns(self, sql: str) -> dict[str, str]:
         """Names and types of the columns of a query."""
         with self._lock:
+            self._sweep()
             return {row[0]: row[1] for row in self.connection.execute(f"DESCRIBE {sql}").fetchall()}
 
     def register(self, table: pa.Table) -> str:
@@ -167,19 +176,22 @@ class Engine:
         return name
 
     def unregister(self, name: str) -> None:
-        """Forget an Arrow table."""
-        with self._lock:
-            self.connection.unregister(name)
+        """Forget an Arrow table before the next statement."""
+        self._unused.append((False, name))
 
     def drop(self, name: str) -> None:
-        """Drop a table if it is still there; silent when the database is already closed."""
-        import duckdb
+        """Drop a table before the next statement."""
+        self._unused.append((True, name))
 
-        try:
-            with self._lock:
+    def _sweep(self) -> None:
+        # Objects die at any moment, also between a query and the fetching of its rows: a statement run there
+        # would replace the rows. So what is dropped waits here for the next statement.
+        while self._unused:
+            is_table, name = self._unused.popleft()
+            if is_table:
                 self.connection.execute(f"DROP TABLE IF EXISTS {quote(name)}")
-        except (duckdb.ConnectionException, AttributeError):
-            return
+            else:
+                self.connection.unregister(name)
 
 
 _default: list[Engine] = []

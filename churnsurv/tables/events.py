@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -222,6 +223,12 @@ TimeFormatError, TimeZoneError, LocalTimeError
     def n_customers(self) -> int:
         """Number of different customers."""
         return int(self.engine.rows(f"SELECT count(DISTINCT customer_id) FROM {self.table}")[0][0])
+
+    @functools.cached_property
+    def has_ties(self) -> bool:
+        """Whether two events of one customer and kind share a microsecond, as the lines of a basket do."""
+        n = self.engine.rows(f"SELECT count(DISTINCT hash(customer_id, kind, time)) FROM {self.table}")[0][0]
+        return bool(n < self.n_events)
 
     def frame(self) -> pd.DataFrame:
         """All rows as a pandas frame, ordered by customer, time and kind; ``time`` in microseconds UTC."""

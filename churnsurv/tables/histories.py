@@ -117,21 +117,24 @@ class _Timeline:
     def events(self) -> str:
         """One row per customer, kind and microsecond: equal times have no order, so they are joined first."""
         numbers, texts = self._columns()
+        ties = self.log.has_ties
         parts = []
         for column in numbers:
             name = quote(column)
-            parts += [
-                f"sum({name} ORDER BY {name}) AS {quote(f'{column}/sum')}",
-                f"count({name}) AS {quote(f'{column}/n')}",
-                f"max({name}) AS {quote(f'{column}/max')}",
-            ]
-        parts += [f"max({quote(column)}) AS {quote(f'{column}/text')}" for column in texts]
+            total, n, most = f"sum({name} ORDER BY {name})", f"count({name})", f"max({name})"
+            if not ties:
+                total, n, most = name, f"CASE WHEN {name} IS NULL THEN 0 ELSE 1 END", name
+            parts += [f"{total} AS {quote(f'{column}/sum')}", f"{n} AS {quote(f'{column}/n')}"]
+            parts += [f"{most} AS {quote(f'{column}/max')}"]
+        for column in texts:
+            parts.append(f"{f'max({quote(column)})' if ties else quote(column)} AS {quote(f'{column}/text')}")
         zone = ZoneSql(self.log.timezone, *self.log.span)
         day = self.dialect.day_number("time", zone.offset_of_utc("time"))
         extra = "".join(f", {part}" for part in parts)
         return (
             f"SELECT customer_id, kind, time, {day} AS day{extra} FROM {self.log.table}"
-            f" WHERE kind IN {self._kinds()} AND time >= {self.start} GROUP BY customer_id, kind, time"
+            f" WHERE kind IN {self._kinds()} AND time >= {self.start}"
+            + (" GROUP BY customer_id, kind, time" if ties else "")
         )
 
     def marked(self) -> str:

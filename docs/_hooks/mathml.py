@@ -1,0 +1,26 @@
+"""Turn LaTeX into MathML while the pages are built: formulas show offline, without a script."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from latex2mathml.converter import convert
+
+_INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.S)
+_BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.S)
+_TAG = re.compile(r"\\tag\{([^}]*)\}")
+
+
+def _block(match: re.Match[str]) -> str:
+    text = html.unescape(match.group(1))
+    number = _TAG.search(text)
+    label = f'<span class="equation-number">({number.group(1)})</span>' if number else ""
+    return f'<div class="equation">{convert(_TAG.sub("", text), display="block")}{label}</div>'
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Replace every formula of a page."""
+    content = _INLINE.sub(lambda match: convert(html.unescape(match.group(1))), content)
+    return _BLOCK.sub(_block, content)
