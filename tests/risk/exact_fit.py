@@ -1,0 +1,47 @@
+"""A fit whose draws are given: hazards per draw and period, times a factor per level of the first column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from churnsurv.models.base import FitInfo
+from churnsurv.tables.schema import UNSEEN, CellSchema
+
+
+@dataclass(frozen=True, eq=False)
+class ExactFit:
+    """``hazard`` (n_draws, n_periods) in events a day, ``factor`` (n_draws, n_levels) of the first column."""
+
+    schema: CellSchema
+    hazard: np.ndarray
+    factor: np.ndarray
+    info: FitInfo
+    at_risk: int = 1000
+
+    @property
+    def n_draws(self):
+        return len(self.hazard)
+
+    def cumulative(self, times, draws):
+        edges = np.asarray(self.schema.breaks)
+        hazard = self.hazard[draws]
+        spent = np.clip(times[None, ..., None] - edges[:-1], 0, np.diff(edges))
+        return (spent * hazard.reshape(len(draws), *(1,) * times.ndim, -1)).sum(axis=-1)
+
+    def conditional_survival(self, rows, until, *, draws=None):
+        draws = np.arange(self.n_draws) if draws is None else draws
+        until = np.maximum(until, rows.reached[:, None])
+        spent = self.cumulative(until, draws) - self.cumulative(rows.reached[:, None], draws)
+        code = rows.codes[:, 0] if rows.codes.shape[1] else np.zeros(len(rows.reached), np.int64)
+        return np.exp(-spent * self.factor[draws][:, code][:, :, None])
+
+    def n_at_risk(self, times):
+        return np.where(np.asarray(times) <= self.schema.breaks[-1], self.at_risk, 0)
+
+    def new_group(self, rows):
+        return np.zeros(len(rows.reached), bool)
+
+    def unseen(self, rows):
+        return (rows.codes == UNSEEN).any(axis=1)
