@@ -1,0 +1,23 @@
+"""Small real data with their licences, and simulators whose truth is known."""
+
+from churnsurv.datasets.effects import ReturnEffects, ShopTruth
+from churnsurv.datasets.experience import Experience, HiddenCause
+from churnsurv.datasets.online_retail import load_online_retail, online_retail_path
+from churnsurv.datasets.shop import simulate_shop
+from churnsurv.datasets.shop_simulation import ShopSimulation
+from churnsurv.datasets.subscription import simulate_subscription
+from churnsurv.datasets.subscription_simulation import SubscriptionSimulation, SubscriptionTruth
+
+__all__ = [
+    "Experience",
+    "HiddenCause",
+    "ReturnEffects",
+    "ShopSimulation",
+    "ShopTruth",
+    "SubscriptionSimulation",
+    "SubscriptionTruth",
+    "load_online_retail",
+    "online_retail_path",
+    "simulate_shop",
+    "simulate_subscription",
+]
