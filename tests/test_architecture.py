@@ -13,7 +13,7 @@ import churnsurv
 
 ROOT = Path(churnsurv.__file__).parent
 LAYERS = {
-    "errors": 0, "_typing": 0, "_validate": 0,
+    "_typing": -2, "errors": -1, "_validate": 0,
     "hazards": 1, "dag": 1,
     "tables": 2, "datasets": 3,
     "models": 4, "risk": 5, "causes": 6, "actions": 7, "monitor": 7,
@@ -24,7 +24,7 @@ LAYERS = {
 ONLY_IN = {
     "pymc": ("models",), "pytensor": ("models",), "nutpie": ("models",), "arviz": ("models",),
     "arviz_base": ("models",), "arviz_stats": ("models",), "lifelines": ("models",), "formulaic": ("models",),
-    "altair": ("plots",), "vl_convert": ("plots",), "jinja2": ("report",), "typer": ("cli",), "rich": ("cli",),
+    "altair": ("plots",), "vl_convert": ("plots",), "jinja2": ("report",), "typer": ("cli",), "rich": ("cli", "models"),
     "duckdb": ("tables",), "narwhals": ("tables",),
 }  # fmt: skip
 HEAVY = ("pymc", "pytensor", "arviz", "lifelines", "pandas", "altair", "duckdb", "xarray", "scipy", "numba", "typer")
@@ -138,10 +138,7 @@ def test_report_is_the_function_even_after_its_folder_was_imported():
 
 
 def test_importing_loads_nothing_heavy():
-    code = (
-        "import sys, churnsurv; "
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
-    )
+    code = f"import sys, churnsurv; print([name for name in {HEAVY!r} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert out.stdout.strip() == "[]"
 

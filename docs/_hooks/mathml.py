@@ -1,4 +1,7 @@
-"""Turn LaTeX into MathML while the pages are built: formulas show offline, without a script."""
+"""Turn LaTeX into MathML while the pages are built: formulas show offline, without a script.
+
+Docstrings carry the roles of numpydoc (``:math:``, ``:meth:``); they are turned here too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from latex2mathml.converter import convert
 
 _INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.S)
 _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.S)
+_ROLE_MATH = re.compile(r":math:<code>(.*?)</code>", re.S)
+_DIRECTIVE = re.compile(r"<p>\s*\.\. math:: (.*?)</p>", re.S)
+_ROLE = re.compile(r":(?:meth|class|func|data|attr|doc):(?=<code>)")
 _TAG = re.compile(r"\\tag\{([^}]*)\}")
 
 
@@ -22,5 +28,8 @@ def _block(match: re.Match[str]) -> str:
 
 def on_page_content(content: str, **_: Any) -> str:
     """Replace every formula of a page."""
+    content = _ROLE_MATH.sub(lambda match: convert(html.unescape(match.group(1))), content)
+    content = _DIRECTIVE.sub(_block, content)
+    content = _ROLE.sub("", content).replace("<code>~", "<code>")
     content = _INLINE.sub(lambda match: convert(html.unescape(match.group(1))), content)
     return _BLOCK.sub(_block, content)

@@ -1,0 +1,5 @@
+"""``python -m churnsurv.cli``."""
+
+from churnsurv.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""The few lines that stand in the terminal when a run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from churnsurv.plots.labels import clean_text
+from churnsurv.plots.rows import rows_of
+from churnsurv.report.sentences import count_range, quantity
+
+if TYPE_CHECKING:
+    from churnsurv.analysis import AnalysisResult
+
+_WHAT: Final = {
+    "report.html": "open this in a browser",
+    "risk.csv": "every customer, for a spreadsheet",
+    "risk.parquet": "every customer, for a program",
+    "cells.parquet": "the counts that the model saw",
+    "fit": "the saved fit, for churnsurv score",
+}
+
+
+def summary_lines(result: AnalysisResult, files: Mapping[str, Path]) -> list[str]:
+    """Say what was found, what limits it, and where it is.
+
+    Parameters
+    ----------
+    result : AnalysisResult
+        What was made.
+    files : mapping of str to Path
+        Files by name.
+
+    Returns
+    -------
+    list of str
+        Lines, without line ends.
+    """
+    return [*_found(result), "", *_caveats([*result.risk.caveats, *result.notes]), "", *_files(files)]
+
+
+def print_summary(result: AnalysisResult, files: Mapping[str, Path]) -> None:
+    """Print :func:`summary_lines` to standard output.
+
+    Parameters
+    ----------
+    result, files
+        As there.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    for line in summary_lines(result, files):
+        console.print(line, markup=False)
+
+
+def _found(result: AnalysisResult) -> list[str]:
+    risk = result.risk
+    totals = risk.totals()
+    alive = int(totals["n_customers"].iloc[0])
+    days = f"{risk.spells.churn.days:g} days"
+    lines = [f"Of {quantity(alive, 'customer')} still active, expected to fall silent for {days}:"]
+    for row in rows_of(totals):
+        words = count_range(float(row["lower"]), float(row["upper"]), most=alive)
+        lines.append(f"  within {row['horizon']:g} days: {words}")
+    lines.append(f"  ({risk.ci_prob:.0%} predictive intervals)")
+    lines.append(f"Already churned, not counted above: {quantity(risk.n_already_churned, 'customer')} to win back.")
+    refused = int(totals["n_refused"].iloc[0])
+    if refused:
+        lines.append(f"Risk could not be told, not counted above: {quantity(refused, 'customer')}.")
+    if result.check is not None:
+        lines.append(f"Check, made as of {result.check.cutoff}: {clean_text(result.check.verdict, longest=500)}")
+    elif result.check_note:
+        lines.append(clean_text(result.check_note, longest=500))
+    return lines
+
+
+def _caveats(texts: Sequence[str]) -> list[str]:
+    return ["Read with care:", *(f"  - {clean_text(text, longest=500)}" for text in texts)] if texts else []
+
+
+def _files(files: Mapping[str, Path]) -> list[str]:
+    width = max(len(str(path)) for path in files.values())
+    return [f"{path!s:<{width}}  {_WHAT[name]}" for name, path in files.items()]

@@ -1,0 +1,20 @@
+"""Charts: every ``plot_x(result)`` draws an ``x_data(result)`` frame that does all the work."""
+
+from churnsurv.plots.check import as_of_check_data, plot_as_of_check
+from churnsurv.plots.effects import effects_data, plot_effects
+from churnsurv.plots.groups import group_data, plot_groups
+from churnsurv.plots.risk import plot_risk_distribution, risk_distribution_data
+from churnsurv.plots.survival import plot_survival, survival_data
+
+__all__ = [
+    "as_of_check_data",
+    "effects_data",
+    "group_data",
+    "plot_as_of_check",
+    "plot_effects",
+    "plot_groups",
+    "plot_risk_distribution",
+    "plot_survival",
+    "risk_distribution_data",
+    "survival_data",
+]

@@ -1,0 +1,130 @@
+"""Was it right last time: what was expected on an earlier day against what then happened."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from churnsurv.plots.style import BLUE, INK, MUTED, SMALL, VERMILION, WIDE, finish, layered
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+    from churnsurv.risk.checks import AsOfCheck
+
+
+def wilson_interval(n_events: float, n: float, *, ci_prob: float = 0.90) -> tuple[float, float]:
+    """Interval of a proportion that stays sensible near 0 and 1.
+
+    Parameters
+    ----------
+    n_events : float
+        How many of ``n``, 0 <= n_events <= n.
+    n : float
+        Out of how many, > 0.
+    ci_prob : float
+        Probability of the interval.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end in [0, 1].
+
+    References
+    ----------
+    .. [1] Wilson, E. B. (1927). Probable inference, the law of succession, and statistical
+       inference. *JASA* 22, 209-212.
+    .. [2] Brown, L. D., Cai, T. T. and DasGupta, A. (2001). Interval estimation for a binomial
+       proportion. *Statistical Science* 16, 101-133.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson_interval(0, 10, ci_prob=0.95)]
+    [0.0, 0.278]
+    """
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + ci_prob) / 2))
+    share = n_events / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def as_of_check_data(check: AsOfCheck) -> pd.DataFrame:
+    """Compare expected and observed shares of churners by the risk that was stated beforehand.
+
+    Parameters
+    ----------
+    check : AsOfCheck
+        The check.
+
+    Returns
+    -------
+    DataFrame
+        ``bin`` (label), ``n_customers``, ``expected``, ``observed`` (churners), ``expected_share``,
+        ``observed_share``, ``lower``, ``upper`` (Wilson interval of the observed share, as if customers
+        were independent). Bins of fewer than 10 customers are left out.
+    """
+    import pandas as pd
+
+    rows = []
+    for part in check.bins:
+        if part.n < SMALL:
+            continue
+        lower, upper = wilson_interval(part.observed, part.n, ci_prob=check.ci_prob)
+        low, high = f"{part.lower * 100:.0f}", f"{part.upper * 100:.0f}"
+        rows.append(
+            {
+                "bin": f"{low}–{high}%" if low != high else f"{low}%",
+                "n_customers": part.n,
+                "expected": part.expected,
+                "observed": part.observed,
+                "expected_share": part.expected / part.n,
+                "observed_share": part.observed / part.n,
+                "lower": lower,
+                "upper": upper,
+            }
+        )
+    columns = ["bin", "n_customers", "expected", "observed", "expected_share", "observed_share", "lower", "upper"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def plot_as_of_check(check: AsOfCheck, *, width: int = WIDE) -> alt.LayerChart:
+    """Draw :func:`as_of_check_data`: a bar for what was expected, a point with interval for what happened.
+
+    Parameters
+    ----------
+    check : AsOfCheck
+        See :func:`as_of_check_data`.
+    width : int
+        Width of the plotting area in pixels.
+
+    Returns
+    -------
+    LayerChart
+        An Altair chart.
+    """
+    import altair as alt
+
+    data = as_of_check_data(check)
+    expected, observed = "Expected beforehand", f"Happened ({check.ci_prob:.0%} interval)"
+    names = alt.Scale(domain=[expected, observed], range=[BLUE, VERMILION])
+    x = alt.X("bin:N", sort=data["bin"].tolist(), title="Chance to churn stated beforehand")
+    base = alt.Chart(data).encode(x=x.axis(labelAngle=0, labelColor=INK))
+    y = alt.Y("expected_share:Q", title="Share churned", scale=alt.Scale(domain=[0, 1])).axis(format="%", tickCount=5)
+    colour = alt.Color("what:N", scale=names, sort=[expected, observed])
+    layers = [
+        base.transform_calculate(what=f"'{expected}'")
+        .mark_bar(opacity=0.55, width=alt.RelativeBandSize(0.6))
+        .encode(y=y, color=colour),
+        base.mark_rule(strokeWidth=2, color=VERMILION).encode(y=alt.Y("lower:Q", title="Share churned"), y2="upper:Q"),
+        base.transform_calculate(what=f"'{observed}'")
+        .mark_point(filled=True, size=75, opacity=1, stroke="white", strokeWidth=1)
+        .encode(y=alt.Y("observed_share:Q"), color=colour),
+        base.transform_calculate(size="'n ' + format(datum.n_customers, ',')")
+        .mark_text(baseline="bottom", color=MUTED, fontSize=11)
+        .encode(y=alt.value(-4), text="size:N"),
+    ]
+    return finish(layered(layers, width=width, height=240))

@@ -1,0 +1,278 @@
+"""How long customers stay silent: the fitted curve with its band, and the data beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from churnsurv._typing import FloatArray, IntArray
+from churnsurv.hazards.nonparametric import kaplan_meier
+from churnsurv.plots.style import BAND_OPACITY, BLUE, INK, MUTED, SMALL, VERMILION, WIDE, axis, finish, layered, n_ticks
+from churnsurv.tables.cells import CellTable
+from churnsurv.tables.features import Feature
+from churnsurv.tables.histories import longest_lookback
+from churnsurv.tables.open_spells import OpenSpells
+from churnsurv.tables.spells import SpellTable
+from churnsurv.tables.window import DAY_US
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+    from churnsurv.models.base import SurvivalFit
+
+FITTED: Final = "Model"
+OBSERVED: Final = "Data (Kaplan–Meier)"
+_N_TIMES: Final = 60
+_N_DRAWS: Final = 200
+_BATCH: Final = 256
+
+
+def _pattern_rows(fit: SurvivalFit, cells: CellTable) -> tuple[OpenSpells, FloatArray]:
+    """Every covariate pattern of the cells as a customer at the start of a gap, with its share of the gaps."""
+    patterns, where = np.unique(cells.codes, axis=0, return_inverse=True)
+    weight = np.bincount(where.ravel(), weights=cells.n_spells, minlength=len(patterns))
+    found = [cells.schema.column(column.name) for column in fit.schema.columns]
+    places = [cells.schema.columns.index(column) for column in found]
+    levels = tuple(
+        np.asarray(column.labels, dtype=object)[patterns[:, place]] for column, place in zip(found, places, strict=True)
+    )
+    codes = [column.code_levels(level) for column, level in zip(fit.schema.columns, levels, strict=True)]
+    n = len(patterns)
+    rows = OpenSpells(
+        schema=fit.schema,
+        customer_id=np.asarray([str(k) for k in range(n)], dtype=object),
+        reached=np.zeros(n),
+        codes=np.column_stack(codes) if codes else np.zeros((n, 0), np.int64),
+        levels=levels,
+        outside=np.zeros(n, bool),
+        unknown=np.zeros(n, bool),
+    )
+    known = np.flatnonzero((weight > 0) & ~fit.unseen(rows))
+    return _take(rows, known), weight[known] / weight[known].sum()
+
+
+def _take(rows: OpenSpells, part: slice | IntArray) -> OpenSpells:
+    return OpenSpells(
+        schema=rows.schema,
+        customer_id=rows.customer_id[part],
+        reached=rows.reached[part],
+        codes=rows.codes[part],
+        levels=tuple(level[part] for level in rows.levels),
+        outside=rows.outside[part],
+        unknown=rows.unknown[part],
+    )
+
+
+def _thin(n_draws: int) -> IntArray:
+    return np.unique(np.linspace(0, n_draws - 1, min(n_draws, _N_DRAWS)).astype(np.int64))
+
+
+def mean_survival(fit: SurvivalFit, cells: CellTable, times: FloatArray) -> FloatArray:
+    """Survival averaged over the patterns that the gaps of a log start with.
+
+    Averaging is done within each draw, so that the band is one of the average, not an average of bands.
+
+    Parameters
+    ----------
+    fit : SurvivalFit
+        The fit.
+    cells : CellTable
+        Cells with the columns of the fit, usually those it was fitted on: their patterns and how many gaps
+        start in each. Patterns with a level that the fit has never seen are left out.
+    times : array of shape (n_times,)
+        Days on the clock, >= 0.
+
+    Returns
+    -------
+    array of shape (n_draws, n_times)
+        Probabilities; at most 200 draws, evenly spaced over the posterior.
+    """
+    rows, share = _pattern_rows(fit, cells)
+    draws = _thin(fit.n_draws)
+    total = np.zeros((len(draws), len(times)))
+    for first in range(0, len(share), _BATCH):
+        part = slice(first, first + _BATCH)
+        batch = _take(rows, part)
+        until = np.broadcast_to(times, (len(batch.reached), len(times)))
+        survival = fit.conditional_survival(batch, np.ascontiguousarray(until), draws=draws)
+        total += (survival * share[part, None]).sum(axis=1)
+    return total
+
+
+def _times(fit: SurvivalFit) -> FloatArray:
+    breaks = np.asarray(fit.schema.breaks)
+    reached = breaks[1:][fit.n_at_risk(breaks[1:]) >= SMALL]
+    last = float(reached[-1]) if len(reached) else float(breaks[1])
+    return np.unique(np.concatenate([np.linspace(0.0, last, _N_TIMES), breaks[breaks <= last]]))
+
+
+def survival_data(
+    fit: SurvivalFit, cells: CellTable, spells: SpellTable | None = None, *, ci_prob: float = 0.90
+) -> pd.DataFrame:
+    """Share of customers still silent after so many days: fitted, and as the data have it.
+
+    Parameters
+    ----------
+    fit : SurvivalFit
+        The fit.
+    cells : CellTable
+        The cells it was fitted on, or those of a newer log.
+    spells : SpellTable, optional
+        The gaps; with them the Kaplan–Meier estimate is added as a check. Like the model it leaves out
+        gaps that open before the look-back of the features is covered.
+    ci_prob : float
+        Probability of the equal-tailed band.
+
+    Returns
+    -------
+    DataFrame
+        ``series`` ("Model" or "Data (Kaplan–Meier)"), ``days``, ``survival``, ``lower``, ``upper``,
+        ``n_at_risk`` (NaN for the model), ``ci_kind``, ``ci_prob``. Both end where fewer than
+        10 gaps are at risk.
+    """
+    import pandas as pd
+
+    times = _times(fit)
+    draws = mean_survival(fit, cells, times)
+    lower, upper = np.quantile(draws, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
+    fitted = pd.DataFrame(
+        {"series": FITTED, "days": times, "survival": draws.mean(axis=0), "lower": lower, "upper": upper}
+    ).assign(n_at_risk=np.nan)
+    parts = [fitted] if spells is None else [fitted, _observed(spells, fit.schema.features, float(times[-1]))]
+    return pd.concat(parts, ignore_index=True).assign(ci_kind="eti", ci_prob=ci_prob)
+
+
+def _observed(spells: SpellTable, features: tuple[Feature, ...], last: float) -> pd.DataFrame:
+    import pandas as pd
+
+    gaps = spells.frame()
+    # The model leaves out gaps that open before the look-back is covered; early gaps are longer, and a curve
+    # that held them would lie beside the model's for no fault of the model.
+    covered = spells.start_us + longest_lookback(features) * DAY_US
+    gaps = gaps[gaps["origin"] >= covered]
+    curve = kaplan_meier(gaps["exit"].to_numpy(), (gaps["event"] > 0).to_numpy(), entry=gaps["entry"].to_numpy())
+    shown = (curve.n_at_risk >= SMALL) & (curve.times <= last)
+    # Whole days: a step at its exact time would tell one customer's date.
+    steps = pd.DataFrame(
+        {
+            "days": np.ceil(curve.times[shown]),
+            "survival": curve.survival[shown],
+            "n_at_risk": curve.n_at_risk[shown].astype(float),
+        }
+    )
+    steps = steps.groupby("days", as_index=False, sort=True).last()
+    start = pd.DataFrame({"days": [0.0], "survival": [1.0], "n_at_risk": [float(len(gaps))]})
+    observed = pd.concat([start, steps[steps["days"] > 0]], ignore_index=True)
+    return observed.assign(series=OBSERVED, lower=np.nan, upper=np.nan)
+
+
+def at_risk_data(fit: SurvivalFit, times: FloatArray) -> pd.DataFrame:
+    """How many gaps the curve rests on at some times, hidden under 10.
+
+    Parameters
+    ----------
+    fit : SurvivalFit
+        The fit.
+    times : array of shape (n_times,)
+        Days on the clock.
+
+    Returns
+    -------
+    DataFrame
+        ``days``, ``label``: the number at risk at the end of that time's period as text.
+    """
+    import pandas as pd
+
+    counts = fit.n_at_risk(times)
+    return pd.DataFrame({"days": times, "label": [f"{n:,}" if n >= SMALL else f"<{SMALL}" for n in counts.tolist()]})
+
+
+def plot_survival(
+    fit: SurvivalFit,
+    cells: CellTable,
+    spells: SpellTable | None = None,
+    *,
+    ci_prob: float = 0.90,
+    width: int = WIDE,
+) -> alt.VConcatChart:
+    """Draw :func:`survival_data`, with the day that defines churn marked and the numbers at risk below.
+
+    Parameters
+    ----------
+    fit, cells, spells, ci_prob
+        See :func:`survival_data`.
+    width : int
+        Width of the plotting area in pixels.
+
+    Returns
+    -------
+    VConcatChart
+        An Altair chart.
+    """
+    import altair as alt
+
+    data = survival_data(fit, cells, spells, ci_prob=ci_prob)
+    last, silence = float(data["days"].max()), fit.schema.churn.days
+    x = alt.X("days:Q", title=f"{fit.schema.churn.clock[:1].upper()}{fit.schema.churn.clock[1:]}")
+    x = x.scale(domain=[0, last], nice=False).axis(**axis(tickCount=n_ticks(width)))
+    y = alt.Y("survival:Q", title="Still silent", scale=alt.Scale(domain=[0, 1])).axis(format="%", tickCount=5)
+    kept = [FITTED] if spells is None else [FITTED, OBSERVED]
+    colour = alt.Color("series:N", scale=alt.Scale(domain=kept, range=[BLUE, INK][: len(kept)]), sort=kept)
+    dashes = alt.StrokeDash("series:N", scale=alt.Scale(domain=kept, range=[[1, 0], [5, 3]][: len(kept)]), sort=kept)
+    base = alt.Chart(data).encode(x=x)
+    band = base.transform_filter(alt.datum.series == FITTED)
+    layers = [
+        band.mark_area(color=BLUE, opacity=BAND_OPACITY).encode(y=alt.Y("lower:Q", title="Still silent"), y2="upper:Q"),
+        band.mark_line(strokeWidth=2.5).encode(y=y, color=colour, strokeDash=dashes),
+        base.transform_filter(alt.datum.series == OBSERVED)
+        .mark_line(interpolate="step-after", strokeWidth=1.4)
+        .encode(y=y, color=colour, strokeDash=dashes),
+        *_churn_day(silence, last),
+    ]
+    curve = layered(layers, width=width, height=280)
+    return finish(alt.vconcat(curve, _at_risk_row(fit, last, width), spacing=2))
+
+
+def _churn_day(silence: float, last: float) -> list[alt.Chart]:
+    import altair as alt
+    import pandas as pd
+
+    if silence > last:
+        return []
+    mark = alt.Chart(pd.DataFrame({"days": [silence], "label": [f"churned after {silence:g} days"]})).encode(x="days:Q")
+    return [
+        mark.mark_rule(color=VERMILION, strokeWidth=1.5, strokeDash=[6, 3]),
+        mark.mark_text(align="left", dx=6, baseline="top", dy=4, color=VERMILION).encode(
+            y=alt.value(0), text="label:N"
+        ),
+    ]
+
+
+def _at_risk_row(fit: SurvivalFit, last: float, width: int) -> alt.LayerChart:
+    import altair as alt
+    import pandas as pd
+
+    times = _spread(np.asarray(fit.schema.breaks), last, last / (n_ticks(width) + 2))
+    scale = alt.Scale(domain=[0, last], nice=False)
+    title = alt.Chart(pd.DataFrame({"days": [0.0], "label": ["At risk"]}))
+    numbers = alt.Chart(at_risk_data(fit, times))
+    x = alt.X("days:Q", title=None, scale=scale).axis(None)
+    return layered(
+        [
+            title.mark_text(color=MUTED, fontSize=11, align="right", dx=-6).encode(x=x, text="label:N"),
+            numbers.mark_text(color=MUTED, fontSize=11).encode(x=x, text="label:N"),
+        ],
+        width=width,
+        height=14,
+    )
+
+
+def _spread(breaks: FloatArray, last: float, apart: float) -> FloatArray:
+    """Breaks from the last one down, none closer together than a number needs to stand."""
+    kept: list[float] = []
+    for edge in breaks[(breaks >= apart) & (breaks <= last)][::-1]:
+        if not kept or kept[-1] - edge >= apart:
+            kept.append(float(edge))
+    return np.asarray(kept[::-1])
