@@ -96,7 +96,9 @@ def by_pandas(path: str) -> dict[str, float]:
             "exposure": np.minimum(exits, edges[period + 1]) - edges[period],
         }
     )
-    cells = long.groupby(["orders_bin", "value_bin", "period"]).agg(event=("event", "sum"), exposure=("exposure", "sum"))
+    cells = long.groupby(["orders_bin", "value_bin", "period"]).agg(
+        event=("event", "sum"), exposure=("exposure", "sum")
+    )
     index = cells.index.to_frame()
     return {
         "n_cells": len(cells),

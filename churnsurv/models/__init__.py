@@ -1,0 +1,60 @@
+"""Models: specification, fit, info. One file per model; PyMC and ArviZ are met in ``sampling`` only."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+_HOMES = {
+    "Exponential": "churnsurv.models.priors",
+    "FitInfo": "churnsurv.models.base",
+    "HalfNormal": "churnsurv.models.priors",
+    "HierarchicalFit": "churnsurv.models.hierarchical_fit",
+    "HierarchicalModel": "churnsurv.models.hierarchical",
+    "KaplanMeierFit": "churnsurv.models.kaplan_meier",
+    "KaplanMeierModel": "churnsurv.models.kaplan_meier",
+    "Normal": "churnsurv.models.priors",
+    "StudentT": "churnsurv.models.priors",
+    "SurvivalFit": "churnsurv.models.base",
+    "SurvivalModel": "churnsurv.models.base",
+    "check_support": "churnsurv.models.base",
+    "load": "churnsurv.models.saved",
+}
+
+if TYPE_CHECKING:
+    from churnsurv.models.base import FitInfo as FitInfo
+    from churnsurv.models.base import SurvivalFit as SurvivalFit
+    from churnsurv.models.base import SurvivalModel as SurvivalModel
+    from churnsurv.models.base import check_support as check_support
+    from churnsurv.models.hierarchical import HierarchicalModel as HierarchicalModel
+    from churnsurv.models.hierarchical_fit import HierarchicalFit as HierarchicalFit
+    from churnsurv.models.kaplan_meier import KaplanMeierFit as KaplanMeierFit
+    from churnsurv.models.kaplan_meier import KaplanMeierModel as KaplanMeierModel
+    from churnsurv.models.priors import Exponential as Exponential
+    from churnsurv.models.priors import HalfNormal as HalfNormal
+    from churnsurv.models.priors import Normal as Normal
+    from churnsurv.models.priors import StudentT as StudentT
+    from churnsurv.models.saved import load as load
+
+__all__ = [
+    "Exponential",
+    "FitInfo",
+    "HalfNormal",
+    "HierarchicalFit",
+    "HierarchicalModel",
+    "KaplanMeierFit",
+    "KaplanMeierModel",
+    "Normal",
+    "StudentT",
+    "SurvivalFit",
+    "SurvivalModel",
+    "check_support",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is asked for: PyMC takes seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

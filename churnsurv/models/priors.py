@@ -1,0 +1,332 @@
+"""Priors as data: what a parameter is believed to be before the data speak."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from scipy import stats
+from scipy.special import gammaln
+
+from churnsurv._typing import FloatArray, Json
+from churnsurv.errors import PriorError
+
+Numbers = FloatArray | float
+"""Densities take one number or many."""
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Prior(ABC):
+    """Base of every prior: a density with its two derivatives, and a way to draw from it.
+
+    Attributes
+    ----------
+    positive : bool
+        Whether it is a prior of a standard deviation.
+    """
+
+    positive: ClassVar[bool] = False
+
+    def _check(self, **settings: float) -> None:
+        for name, value in settings.items():
+            good = math.isfinite(value) and (value > 0 or name == "mean")
+            if not good:
+                raise PriorError(
+                    f"{type(self).__name__}: {name}={value!r} is impossible.",
+                    hint=f"{name} must be finite" + ("." if name == "mean" else " and > 0."),
+                )
+
+    @abstractmethod
+    def log_density(self, x: Numbers) -> Any:
+        """Log density at each x."""
+
+    @abstractmethod
+    def slope(self, x: Numbers) -> Any:
+        """Derivative of the log density at each x."""
+
+    @abstractmethod
+    def curvature(self, x: Numbers) -> Any:
+        """Precision for a Newton step at each x: minus the second derivative, or a positive bound of it."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
+        """Independent draws, shape (size,)."""
+
+    @abstractmethod
+    def interval(self, prob: float) -> tuple[float, float]:
+        """Equal-tailed interval that holds this much of the prior."""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the prior as a manifest holds it."""
+        return {"type": type(self).__name__, **asdict(cast("Normal", self))}
+
+
+@dataclass(frozen=True)
+class Normal(Prior):
+    """Normal prior of an effect on the log hazard.
+
+    Parameters
+    ----------
+    mean : float
+        Centre.
+    sd : float
+        Standard deviation, > 0.
+
+    Examples
+    --------
+    >>> Normal(0, 1).log_density(np.zeros(1)).round(4)
+    array([-0.9189])
+    """
+
+    mean: float
+    sd: float
+
+    def __post_init__(self) -> None:
+        self._check(mean=self.mean, sd=self.sd)
+
+    def log_density(self, x: Numbers) -> Any:
+        """Log density at each x."""
+        return -0.5 * ((x - self.mean) / self.sd) ** 2 - (math.log(self.sd) + _HALF_LOG_2PI)
+
+    def slope(self, x: Numbers) -> Any:
+        """Derivative of the log density at each x."""
+        return (self.mean - x) / self.sd**2
+
+    def curvature(self, x: Numbers) -> Any:
+        """One over the variance."""
+        return np.full_like(x, self.sd**-2)
+
+    def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
+        """Independent draws."""
+        return rng.normal(self.mean, self.sd, size)
+
+    def interval(self, prob: float) -> tuple[float, float]:
+        """Equal-tailed interval that holds this much of the prior."""
+        low, high = stats.norm.interval(prob, self.mean, self.sd)
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class StudentT(Prior):
+    """Student t prior of an effect: like a normal, but willing to be wrong by much.
+
+    Parameters
+    ----------
+    df : float
+        Degrees of freedom, > 0.
+    mean : float
+        Centre.
+    sd : float
+        Scale, > 0 (the standard deviation only as ``df`` grows).
+    """
+
+    df: float
+    mean: float
+    sd: float
+
+    def __post_init__(self) -> None:
+        self._check(df=self.df, mean=self.mean, sd=self.sd)
+
+    def log_density(self, x: Numbers) -> Any:
+        """Log density at each x."""
+        z = (x - self.mean) / self.sd
+        half = 0.5 * (self.df + 1.0)
+        scale = gammaln(half) - gammaln(0.5 * self.df) - 0.5 * math.log(self.df * math.pi) - math.log(self.sd)
+        return scale - half * np.log1p(z * z / self.df)
+
+    def slope(self, x: Numbers) -> Any:
+        """Derivative of the log density at each x."""
+        z = (x - self.mean) / self.sd
+        return -(self.df + 1.0) * z / (self.sd * (self.df + z * z))
+
+    def curvature(self, x: Numbers) -> Any:
+        """Positive bound of minus the second derivative: far out the density is not log-concave."""
+        z = (x - self.mean) / self.sd
+        return (self.df + 1.0) / (self.sd**2 * (self.df + z * z))
+
+    def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
+        """Independent draws."""
+        return self.mean + self.sd * rng.standard_t(self.df, size)
+
+    def interval(self, prob: float) -> tuple[float, float]:
+        """Equal-tailed interval that holds this much of the prior."""
+        low, high = stats.t.interval(prob, self.df, self.mean, self.sd)
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class HalfNormal(Prior):
+    """Half-normal prior of a standard deviation.
+
+    Parameters
+    ----------
+    sd : float
+        Scale, > 0; about two thirds of the mass lies below it.
+    """
+
+    sd: float
+    positive: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self._check(sd=self.sd)
+
+    def log_density(self, x: Numbers) -> Any:
+        """Log density at each x > 0."""
+        return -0.5 * (x / self.sd) ** 2 - (math.log(self.sd) + _HALF_LOG_2PI - math.log(2.0))
+
+    def slope(self, x: Numbers) -> Any:
+        """Derivative of the log density at each x > 0."""
+        return -x / self.sd**2
+
+    def curvature(self, x: Numbers) -> Any:
+        """One over the squared scale."""
+        return np.full_like(x, self.sd**-2)
+
+    def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
+        """Independent draws."""
+        return np.abs(rng.normal(0.0, self.sd, size))
+
+    def interval(self, prob: float) -> tuple[float, float]:
+        """Equal-tailed interval that holds this much of the prior."""
+        low, high = stats.halfnorm.interval(prob, 0.0, self.sd)
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Exponential(Prior):
+    """Exponential prior of a standard deviation.
+
+    Parameters
+    ----------
+    mean_sd : float
+        Mean, > 0.
+    """
+
+    mean_sd: float
+    positive: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self._check(mean_sd=self.mean_sd)
+
+    def log_density(self, x: Numbers) -> Any:
+        """Log density at each x > 0."""
+        return -x / self.mean_sd - math.log(self.mean_sd)
+
+    def slope(self, x: Numbers) -> Any:
+        """Derivative of the log density at each x > 0."""
+        return 0.0 * x - 1.0 / self.mean_sd
+
+    def curvature(self, x: Numbers) -> Any:
+        """Zero: the log density is a straight line."""
+        return np.zeros_like(x)
+
+    def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
+        """Independent draws."""
+        return rng.exponential(self.mean_sd, size)
+
+    def interval(self, prob: float) -> tuple[float, float]:
+        """Equal-tailed interval that holds this much of the prior."""
+        low, high = stats.expon.interval(prob, 0.0, self.mean_sd)
+        return float(low), float(high)
+
+
+PRIORS: dict[str, type[Prior]] = {prior.__name__: prior for prior in (Normal, StudentT, HalfNormal, Exponential)}
+"""Every prior by the name that a manifest uses."""
+
+
+def prior_from_json(data: Mapping[str, Json]) -> Prior:
+    """Read a prior back from a manifest.
+
+    Raises
+    ------
+    PriorError
+        If the type is unknown or its settings are.
+    """
+    settings = dict(data)
+    kind = PRIORS.get(str(settings.pop("type", None)))
+    names = {one.name for one in fields(cast(Any, kind))} if kind else set()
+    if (
+        kind is None
+        or set(settings) != names
+        or not all(isinstance(value, (int, float)) for value in settings.values())
+    ):
+        raise PriorError(f"{dict(data)!r} is not a prior.", hint=f"priors are: {', '.join(PRIORS)}.")
+    return kind(**settings)
+
+
+def default_priors(log_rate: float, groups: tuple[str, ...], *, walk: bool, effects: bool) -> dict[str, Prior]:
+    """Weakly informative priors, scaled to the data by their overall rate only.
+
+    Parameters
+    ----------
+    log_rate : float
+        Log of events per day over all cells.
+    groups : tuple of str
+        Group columns.
+    walk : bool
+        Whether there is more than one period.
+    effects : bool
+        Whether the formula has a term.
+
+    Returns
+    -------
+    dict
+        Prior by parameter name.
+    """
+    priors: dict[str, Prior] = {"intercept": Normal(log_rate, 2.0)}
+    if effects:
+        priors["coef"] = Normal(0.0, 1.0)
+    if walk:
+        priors["walk_sd"] = HalfNormal(1.0)
+    return priors | {f"{group}_effect_sd": HalfNormal(0.5) for group in groups}
+
+
+def resolve_priors(defaults: dict[str, Prior], overrides: Mapping[str, Prior]) -> dict[str, Prior]:
+    """Put a user's priors in place of the defaults.
+
+    Raises
+    ------
+    PriorError
+        If a name is unknown, or a prior does not fit its parameter.
+
+    Examples
+    --------
+    >>> resolve_priors({"coef": Normal(0, 1)}, {"coef": Normal(0, 0.5)})
+    {'coef': Normal(mean=0, sd=0.5)}
+    """
+    unknown = [name for name in overrides if name not in defaults]
+    if unknown:
+        raise PriorError(
+            f"{len(unknown)} of {len(overrides)} priors name no parameter of the model: {', '.join(unknown)}.",
+            hint=f"parameters are: {', '.join(defaults)}.",
+        )
+    for name, prior in overrides.items():
+        if not isinstance(prior, Prior) or prior.positive != defaults[name].positive:
+            wanted = [key for key, kind in PRIORS.items() if kind.positive == defaults[name].positive]
+            raise PriorError(f"{prior!r} cannot be the prior of {name}.", hint=f"use {' or '.join(wanted)}.")
+    return {**defaults, **overrides}
+
+
+def meaning(name: str, prior: Prior) -> str:
+    """Say in words what a prior says about its parameter.
+
+    Examples
+    --------
+    >>> meaning("coef", Normal(0, 1))
+    '90 % of hazard ratios lie between 0.19 and 5.2'
+    >>> meaning("country_effect_sd", HalfNormal(0.5))
+    'two levels in three lie within a factor of 2.7 of the average at most, in 95 of 100 cases'
+    """
+    if prior.positive:
+        high = prior.interval(0.9)[1]
+        if name == "walk_sd":
+            return f"the hazard changes by a factor of {math.exp(high * math.sqrt(math.log(2))):.2g} at most per doubling of time"
+        return f"two levels in three lie within a factor of {math.exp(high):.2g} of the average at most, in 95 of 100 cases"
+    low, high = (math.exp(bound) for bound in prior.interval(0.9))
+    if name == "intercept":
+        return f"the reference's hazard lies between {low:.2g} and {high:.2g} a day with probability 90 %"
+    return f"90 % of hazard ratios lie between {low:.2g} and {high:.2g}"
