@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from churnsurv.errors import ArgumentError, BreaksError, EmptyDataError
 from churnsurv.tables.engines import Engine, quote
 from churnsurv.tables.features import NONE_YET, Feature
-from churnsurv.tables.schema import PatternColumn, bin_labels
+from churnsurv.tables.schema import PatternColumn, bin_labels, read_edges
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Quantiles:
     Parameters
     ----------
     n : int
-        Number of bins, >= 2; fewer where values are tied.
+        Number of bins, >= 2; fewer where values are tied. A lowest value that many spells share has a
+        bin of its own.
     """
 
     n: int = 4
@@ -44,11 +45,11 @@ def check_edges(name: str, edges: Sequence[float]) -> tuple[float, ...]:
     BreaksError
         Naming the column.
     """
-    kept = tuple(float(edge) for edge in edges)
+    kept = read_edges(edges)
     increasing = all(low < high for low, high in itertools.pairwise(kept))
     if len(kept) < 2 or not increasing or any(math.isnan(edge) for edge in kept) or any(map(math.isinf, kept[1:-1])):
         raise BreaksError(
-            f"bin edges of {name!r} are not at least two increasing numbers: {list(edges)!r}.",
+            f"bin edges of {name!r} are not at least two increasing numbers: {edges!r}.",
             column=name,
             hint=f'write bins={{"{name}": [0, 1, 3, float("inf")]}}.',
         )
@@ -90,7 +91,8 @@ def number_column(engine: Engine, table: str, feature: Feature, bins: Sequence[f
         cuts = ", ".join(f"quantile_disc({name}, {k / bins.n!r})" for k in range(1, bins.n))
         inner = engine.rows(f"SELECT {cuts} FROM {table} WHERE known")[0]
         edges = tuple(sorted({float(low), *(float(cut) for cut in inner), float(high)}))
-        edges = edges if len(edges) > 1 else (edges[0], math.nextafter(edges[0], math.inf))
+        if low in inner:  # many spells at the lowest value, such as a first order: a bin of their own
+            edges = (math.nextafter(edges[0], -math.inf), *edges)
     elif isinstance(bins, Quantiles):
         edges = (-math.inf, math.inf)
     else:

@@ -76,6 +76,8 @@ class CellTable:
         of summation.
     unallocated : tuple of Unallocated
         What fell in no cell.
+    cause : str or None
+        The one cause that counts, see :meth:`with_cause`; ``None`` for all of them.
     """
 
     schema: CellSchema
@@ -87,6 +89,7 @@ class CellTable:
     exposure_days: IntArray
     exposure_rest: IntArray
     unallocated: tuple[Unallocated, ...] = ()
+    cause: str | None = None
 
     @classmethod
     def from_periods(
@@ -156,11 +159,15 @@ class CellTable:
         causes = self.schema.causes
         if cause not in causes:
             raise ArgumentError(f"there is no cause {cause!r}.", hint=f"causes are: {', '.join(causes)}.")
+        if self.cause is not None:
+            raise ArgumentError(
+                f"these cells count the {self.cause} alone already.", hint="call with_cause on the whole table."
+            )
         k = causes.index(cause)
         kept = tuple(
             Unallocated(part.reason, part.n_spells, (part.n_events[k],), part.exposure_us) for part in self.unallocated
         )
-        return replace(self, n_events=self.n_events[:, [k]], unallocated=kept)
+        return replace(self, n_events=self.n_events[:, [k]], unallocated=kept, cause=cause)
 
     def frame(self) -> pd.DataFrame:
         """Cells as a pandas frame: pattern columns, ``period``, ``start``, ``stop``, counts, ``exposure``."""
@@ -188,8 +195,12 @@ class CellTable:
         schema, recode = _common_schema(self.schema, other.schema)
         codes = np.concatenate([_recode(self, recode[0]), _recode(other, recode[1])])
         period = np.concatenate([self.period, other.period])
-        if self.n_events.shape[1] != other.n_events.shape[1]:
-            raise CellMismatchError("one table counts a single cause, the other several.")
+        if self.cause != other.cause:
+            raise CellMismatchError(
+                f"one table counts {self.cause or 'all causes'}, the other {other.cause or 'all causes'}.",
+                consequence="Different events would be added up as one.",
+                hint="add the whole tables first, and choose the cause of the sum.",
+            )
         keys = np.column_stack([codes, period])
         cells, where = np.unique(keys, axis=0, return_inverse=True)
         where = where.ravel()
@@ -211,6 +222,7 @@ class CellTable:
             exposure_days=total("exposure_days") + rest // DAY_US,
             exposure_rest=rest % DAY_US,
             unallocated=_add_unallocated(self.unallocated + other.unallocated),
+            cause=self.cause,
         )
 
     def __repr__(self) -> str:

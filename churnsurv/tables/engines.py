@@ -70,6 +70,11 @@ class Dialect:
         """Last value of a window frame that is not null."""
         return f"last_value({expression} IGNORE NULLS)"
 
+    def steady(self, expression: str) -> str:
+        """Number to twelve digits: the digits after depend on which other rows the engine summed beside it."""
+        size = f"CAST(floor(log10(abs(nullif({expression}, 0)))) AS INTEGER)"
+        return f"round({expression}, 11 - coalesce({size}, 0))"
+
     def day_number(self, time: str, offset: str = "0") -> str:
         """Day since 1970 of a UTC time in microseconds shifted by a zone's offset."""
         shifted = f"{time} + {offset} + {_EPOCH_SHIFT * DAY_US}"
@@ -138,18 +143,22 @@ class Engine:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Fetch all rows of a query as Python values."""
-        with self._lock:
-            self._sweep()
-            rows: list[tuple[Any, ...]] = self.connection.execute(sql).fetchall()
-            return rows
+        return self._fetch(sql)[1]
 
     def records(self, sql: str) -> list[dict[str, Any]]:
         """Fetch all rows of a query as mappings."""
+        names, rows = self._fetch(sql)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _fetch(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         with self._lock:
             self._sweep()
             result = self.connection.execute(sql)
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            try:
+                return [column[0] for column in result.description or ()], result.fetchall()
+            except BaseException:
+                self.connection.abort()  # rows that nobody fetches would block the connection for good
+                raise
 
     def arrow(self, sql: str) -> pa.Table:
         """Fetch a query as an Arrow table."""
@@ -198,7 +207,17 @@ _default: list[Engine] = []
 
 
 def default_engine() -> Engine:
-    """Return the engine that is shared by all tables of a process unless another one is given."""
+    """Return the engine that is shared by all tables of a process unless another one is given.
+
+    An engine that broke down is replaced: its tables are lost, new ones can be made.
+    """
+    import duckdb
+
+    try:
+        if _default:
+            _default[0].rows("SELECT 1")
+    except duckdb.FatalException:
+        _default.clear()
     if not _default:
         _default.append(Engine())
     return _default[0]

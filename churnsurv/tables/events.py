@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from churnsurv.errors import ArgumentError, EmptyDataError
 from churnsurv.tables.engines import Engine, Relation, default_engine, quote
 from churnsurv.tables.faults import Fault
-from churnsurv.tables.reading import Columns, EpochUnit, OnBad, Reader, TimeReading, check_names, describe_span
+from churnsurv.tables.reading import Columns, OnBad, Reader, check_names, describe_span
 from churnsurv.tables.sources import Source, file_source, frame_source
-from churnsurv.tables.window import read_zone, resolve_moment
+from churnsurv.tables.times import EpochUnit, TimeReading
+from churnsurv.tables.window import moment_of, read_zone, resolve_moment
 from churnsurv.tables.zones import Ambiguous
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_DUPLICATE = "duplicate"
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +204,9 @@ TimeFormatError, TimeZoneError, LocalTimeError
         n, low, high = relation.engine.rows(f"SELECT count(*), min(time), max(time) FROM {quote(relation.name)}")[0]
         if not n:
             raise EmptyDataError(
-                "no event is left in the log.", hint="inspect what was left out, or the moment of before(…)."
+                "no event is left in the log.",
+                rows=[{fault.name: f"{fault.count:,} of {fault.total:,} rows, {fault.action}"} for fault in faults[:5]],
+                hint="mend what is wrong with the rows, or choose a later moment for before(…).",
             )
         return cls(relation, timezone, values, labels, faults, int(n), (int(low), int(high)))
 
@@ -274,7 +279,8 @@ TimeFormatError, TimeZoneError, LocalTimeError
                 hint="read both with the same timezone, values, labels and engine.",
             )
         relation = self.engine.create("events", f"SELECT * FROM {self.table} UNION ALL SELECT * FROM {other.table}")
-        return EventLog._of(relation, *mine, (*self.faults, *other.faults))
+        kept = [fault for fault in (*self.faults, *other.faults) if fault.name != _DUPLICATE]
+        return EventLog._of(relation, *mine, (*kept, *_duplicates(relation)))
 
     def __repr__(self) -> str:
         """One line: how many events of how many customers, when, of which kinds."""
@@ -307,16 +313,19 @@ def _check_settings(columns: Columns, reading: TimeReading, on_bad: str) -> None
 def _duplicates(relation: Relation) -> tuple[Fault, ...]:
     """Count rows that repeat another in every kept column; they are kept: two equal lines may both be true."""
     engine, table = relation.engine, quote(relation.name)
-    row = "hash(" + ", ".join(quote(name) for name in engine.columns(f"SELECT * FROM {table}")) + ")"
-    total, different = engine.rows(f"SELECT count(*), count(DISTINCT {row}) FROM {table}")[0]
+    row = "hash(" + ", ".join(f"e.{quote(name)}" for name in engine.columns(f"SELECT * FROM {table}")) + ")"
+    total, different = engine.rows(f"SELECT count(*), count(DISTINCT {row}) FROM {table} e")[0]
     if total == different:
         return ()
     rows = engine.records(
-        f"WITH twice AS (SELECT {row} AS h, count(*) AS times FROM {table} GROUP BY h HAVING count(*) > 1 ORDER BY h LIMIT 5)"
-        f" SELECT DISTINCT customer_id, time, kind, times FROM {table} JOIN twice ON h = {row} ORDER BY customer_id, time"
+        f"WITH hashed AS (SELECT e.customer_id, e.time, e.kind, {row} AS twin FROM {table} e),"
+        " twins AS (SELECT twin, count(*) AS times FROM hashed GROUP BY twin HAVING count(*) > 1)"
+        " SELECT DISTINCT h.customer_id, h.time, h.kind, t.times FROM hashed h JOIN twins t USING (twin)"
+        " ORDER BY h.customer_id, h.time, h.kind LIMIT 5"
     )
+    rows = [{**found, "time": f"{moment_of(found['time']):%Y-%m-%d %H:%M:%S} UTC"} for found in rows]
     return (
         Fault(
-            "duplicate", int(total - different), int(total), "kept (equal in every column that was read)", tuple(rows)
+            _DUPLICATE, int(total - different), int(total), "kept (equal in every column that was read)", tuple(rows)
         ),
     )

@@ -93,7 +93,7 @@ class _ColumnLookback(Feature):
 
 @dataclass(frozen=True, init=False)
 class Count(_Lookback):
-    """Number of activities of a kind within the look-back, several on one local day counting once.
+    """Number of activities of a kind within the look-back; those of one local day are one, dated at its first.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Count(_Lookback):
 class Rhythm(_Lookback):
     """Mean number of days between a customer's activities of a kind within the look-back.
 
-    ``none yet`` with fewer than two activities there.
+    Activities of one local day are one, dated at its first. ``none yet`` with fewer than two there.
 
     Parameters
     ----------

@@ -40,6 +40,10 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
     """
     kinds = log.kinds()
     for feature in features:
+        if not isinstance(feature, Feature):
+            raise FeatureError(
+                f"{feature!r} is no feature declaration.", hint='write features=[Count("order", days=180)].'
+            )
         if feature.kind not in kinds:
             raise UnknownKindError(
                 f"{feature.name}: the log has no event of kind {feature.kind!r}.",
@@ -59,20 +63,25 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
                 consequence="Early gaps would know less of the past than late ones, only because the log starts somewhere.",
                 hint=f"write {type(feature).__name__}({feature.kind!r}, …, days=90).",
             )
-    names = [feature.name for feature in features]
-    twice = [name for name in names if names.count(name) > 1]
-    reserved = [name for name in names if name in _RESERVED]
+    names = [feature.name.lower() for feature in features]
+    twice = [feature.name for feature in features if names.count(feature.name.lower()) > 1]
+    reserved = [feature.name for feature in features if feature.name.lower() in _RESERVED]
     if twice or reserved:
         raise FeatureError(
             f"two features are called {twice[0]!r}." if twice else f"a feature cannot be called {reserved[0]!r}.",
-            hint="give one of them another name=.",
+            consequence="" if twice else "The tables use that name for a column of their own.",
+            hint="give one of them another name=." if twice else "give it another name=.",
         )
 
 
 _RESERVED = (
     "id", "key", "moment", "known", "customer_id", "spell", "period", "start", "stop", "exposure", "event", "first",
-    "start_us", "stop_us", "n_spells", "n_events", "n_at_stop", "churn_probability", "horizon", "cause", "status",
+    "start_us", "stop_us", "entry_us", "exit_us", "origin", "open", "last_activity", "at_stop", "problem", "place",
+    "reached", "unknown", "outside", "n_spells", "n_events", "n_at_stop", "churn_probability", "horizon", "cause",
+    "status", "silence", "lower", "upper", "new_group", "no_return_probability", "no_return_lower", "no_return_upper",
+    "no_return_status", "n_customers", "expected", "n_already_churned", "n_refused",
 )  # fmt: skip
+"""Columns of the tables, in lower case: the engine does not tell upper from lower."""
 
 
 def is_text_feature(log: EventLog, feature: Feature) -> bool:
@@ -141,7 +150,7 @@ class _Timeline:
         """Events with their place in the local day: the first of it, and the day's total so far."""
         totals = [f.column for f in self.features if isinstance(f, Value) and f.column in self.log.values]
         running = "".join(
-            f", sum({quote(f'{column}/sum')}) OVER day_so_far AS {quote(f'{column}/day')}"
+            f", {self.dialect.steady(f'sum({quote(column + "/sum")}) OVER day_so_far')} AS {quote(f'{column}/day')}"
             for column in dict.fromkeys(totals)
         )
         return (
@@ -210,7 +219,7 @@ class _Timeline:
 
     def _mean(self, column: str, of_kind: str, low: float | None, high: float = 0.0) -> str:
         total, n = (self.over(f"sum({of_kind} {quote(f'{column}/{part}')} END)", low, high) for part in ("sum", "n"))
-        return f"({total} / nullif({n}, 0))"
+        return self.dialect.steady(f"({total} / nullif({n}, 0))")
 
     def query(self, moments: str) -> str:
         """SQL text that yields ``key, known`` and one column per feature."""

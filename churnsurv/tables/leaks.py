@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from churnsurv.errors import ArgumentError, LeakError
-from churnsurv.tables.engines import quote
+from churnsurv.tables.engines import literal, quote
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.features import Feature
 from churnsurv.tables.histories import check_features, features_at
@@ -109,7 +109,7 @@ def _compare(spells: SpellTable, feature: Feature, cutoff: int) -> tuple[int, li
     kind = engine.columns(f"SELECT {name} FROM {quote(now.name)}")[feature.name]
     equal = f"abs(t.{name} - n.{name}) <= {_TOLERANCE}" if kind == "DOUBLE" else f"t.{name} = n.{name}"
     return n, engine.records(
-        f"SELECT s.customer_id, s.spell, '{feature.name}' AS feature, t.{name} AS known_then, n.{name} AS told_now"
+        f"SELECT s.customer_id, s.spell, {literal(feature.name)} AS feature, t.{name} AS known_then, n.{name} AS told_now"
         f" FROM {quote(then.name)} t JOIN {quote(now.name)} n USING (key) JOIN {spells.table} s ON s.id = key"
         f" WHERE NOT coalesce({equal}, t.{name} IS NULL AND n.{name} IS NULL) ORDER BY s.customer_id, s.spell"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
+from churnsurv._validate import check_count
 from churnsurv.errors import DefinitionError, FeatureError
 from churnsurv.tables.bins import outside_sql
 from churnsurv.tables.engines import quote
@@ -85,6 +86,8 @@ class OpenSpells:
         """
         check_same_definition(spells, schema)
         check_features(spells.log, schema.features, spells.churn.kinds)
+        _check_types(spells, schema)
+        check_count(size, "size")
         engine = spells.log.engine
         chosen = "open" if only is None else f"open AND customer_id IN {sql_list(only) if only else '(NULL)'}"
         moments = f"SELECT id AS key, customer_id, origin AS moment FROM {spells.table} WHERE {chosen}"
@@ -128,6 +131,17 @@ class OpenSpells:
             outside=rows["outside"].astype(bool),
             unknown=rows["unknown"].astype(bool),
         )
+
+
+def _check_types(spells: SpellTable, schema: CellSchema) -> None:
+    for column, feature in zip(schema.columns, schema.features, strict=True):
+        if is_text_feature(spells.log, feature) != (column.edges is None):
+            raise FeatureError(
+                f"{column.name} was {'text' if column.edges is None else 'a number'} for the fit, and is not in this log.",
+                column=feature.value_column,
+                hint=f"read the log as the fit's was: {feature.value_column!r} in "
+                f"{'labels' if column.edges is None else 'values'}=.",
+            )
 
 
 def check_same_definition(spells: SpellTable, schema: CellSchema) -> None:

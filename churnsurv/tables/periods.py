@@ -13,6 +13,7 @@ from churnsurv.tables.cells import Unallocated
 from churnsurv.tables.engines import Relation, quote
 from churnsurv.tables.features import Feature
 from churnsurv.tables.histories import check_features, features_at, longest_lookback
+from churnsurv.tables.schema import read_edges
 from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import DAY_US
 
@@ -91,12 +92,19 @@ class PeriodTable:
             If breaks are not finite, increasing and >= 0.
         FeatureError, UnknownKindError
             If a feature asks for what the log does not hold.
+        ArgumentError
+            If the spells count a single cause.
         """
         if as_of not in ("spell", "period"):
             raise ArgumentError(f"as_of={as_of!r} is unknown.", hint='as_of is "spell" or "period".')
+        if spells.cause is not None:
+            raise ArgumentError(
+                f"these spells count the {spells.cause} alone.",
+                hint=f"keep every cause here, and choose one later: cells.with_cause({spells.cause!r}).",
+            )
         longest = spells.window.days(spells.log.timezone)
         edges = check_breaks(spells.churn.default_breaks(longest) if breaks is None else breaks)
-        declared = tuple(features)
+        declared = (features,) if isinstance(features, Feature) else tuple(features)
         check_features(spells.log, declared, spells.churn.kinds)
         rows = period_sql(spells, edges)
         moments = _moments(spells, rows, as_of)
@@ -151,10 +159,10 @@ def check_breaks(breaks: Sequence[float]) -> tuple[float, ...]:
     >>> check_breaks([0, 30, 90])
     (0.0, 30.0, 90.0)
     """
-    edges = tuple(float(edge) for edge in breaks)
+    edges = read_edges(breaks)
     if len(edges) < 2 or edges[0] < 0 or not all(math.isfinite(edge) for edge in edges):
         raise BreaksError(
-            f"breaks={list(breaks)!r} are not at least two finite numbers >= 0.", hint="write breaks=[0, 30, 90]."
+            f"breaks={breaks!r} are not at least two finite numbers >= 0.", hint="write breaks=[0, 30, 90]."
         )
     for low, high in itertools.pairwise(edges):
         if round(high * DAY_US) <= round(low * DAY_US):

@@ -17,23 +17,22 @@ from churnsurv.errors import (
     MissingValueError,
     NonFiniteError,
     TimeFormatError,
-    TimeZoneError,
 )
-from churnsurv.tables.engines import Dialect, Relation, literal, quote
+from churnsurv.tables.engines import Relation, literal, quote
 from churnsurv.tables.faults import Fault
 from churnsurv.tables.sources import Source
+from churnsurv.tables.times import INTEGERS, TimeReading, examples, is_text, is_whole_day, time_expression
 from churnsurv.tables.window import moment_of
 from churnsurv.tables.zones import Ambiguous, ZoneSql
 
 OnBad = Literal["raise", "drop"]
-EpochUnit = Literal["s", "ms", "us", "ns"]
 
-_EPOCH_FACTOR = {"s": ("*", 1_000_000), "ms": ("*", 1_000), "us": ("*", 1), "ns": ("//", 1_000)}
 _PLAUSIBLE = ("1900-01-01", "2200-01-01")
 _PLAUSIBLE_EPOCH = ("1990-01-01", "2100-01-01")
-_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_OFFSET = r"[T ]\d{2}:?\d{2}.*([+-]\d{2}(:?\d{2})?|Z)$"
-_MOJIBAKE = "Ã[\u0080-\u00bf]|â€"
+_CALENDAR = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The years 1 to 9999 in microseconds since 1970."""
+
+_MOJIBAKE = "[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
 
 
 @dataclass(frozen=True)
@@ -64,28 +63,6 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class TimeReading:
-    """How the time column is to be read.
-
-    Parameters
-    ----------
-    timezone : str
-        Zone of local times, and of the local day.
-    time_format : str or None
-        ``strptime`` pattern for text, or ``"iso"``.
-    epoch_unit : str or None
-        Unit of numeric times.
-    on_ambiguous : {"raise", "earlier", "later"}
-        Which of two readings to take in the hour that exists twice.
-    """
-
-    timezone: str
-    time_format: str | None
-    epoch_unit: EpochUnit | None
-    on_ambiguous: Ambiguous
-
-
-@dataclass(frozen=True)
 class _Check:
     name: str
     condition: str
@@ -99,19 +76,8 @@ class _Check:
 _DROP = 'on_bad="drop" leaves such rows out and counts them.'
 
 
-def is_text(type_name: str) -> bool:
-    """Tell whether an engine type is text."""
-    return type_name == "VARCHAR" or type_name.startswith("ENUM")
-
-
 def _is_number(type_name: str) -> bool:
-    return type_name in (*_INTEGERS, "FLOAT", "DOUBLE", "BOOLEAN") or type_name.startswith("DECIMAL")
-
-
-def _examples(source: Source, column: str) -> list[dict[str, Any]]:
-    return source.engine.records(
-        f"SELECT {quote(column)} FROM {quote(source.name)} WHERE {quote(column)} IS NOT NULL LIMIT 2"
-    )
+    return type_name in (*INTEGERS, "FLOAT", "DOUBLE", "BOOLEAN") or type_name.startswith("DECIMAL")
 
 
 def customer_expression(source: Source, column: str) -> str:
@@ -123,89 +89,25 @@ def customer_expression(source: Source, column: str) -> str:
         If ids are floats (digits may be lost), booleans or anything that is no id.
     """
     type_name = source.types[column]
-    if is_text(type_name) or type_name in (*_INTEGERS, "UUID"):
+    if is_text(type_name) or type_name in (*INTEGERS, "UUID"):
         return f"NULLIF(CAST({quote(column)} AS VARCHAR), '')"
     raise IdentifierError(
         f"customer ids in {column!r} are {type_name}, not text or whole numbers.",
         column=column,
-        rows=_examples(source, column),
+        rows=examples(source, column),
         consequence="9007199254740993 becomes 9007199254740992 as a float: two customers become one.",
         hint=f"read {column!r} as text, for example pandas.read_csv(…, dtype={{{column!r}: str}}).",
     )
-
-
-def _epoch_expression(source: Source, column: str, unit: EpochUnit | None) -> str:
-    if unit not in _EPOCH_FACTOR:
-        raise TimeFormatError(
-            f"{column!r} holds numbers, and their unit is not stated."
-            if unit is None
-            else f"epoch_unit={unit!r} is unknown.",
-            column=column,
-            rows=_examples(source, column),
-            consequence="1,704,067,200 is January 2024 in seconds and January 1970 in milliseconds.",
-            hint='state epoch_unit="s", "ms", "us" or "ns" (on the command line --epoch-unit).',
-        )
-    operator, factor = _EPOCH_FACTOR[unit]
-    number = f"TRY_CAST({quote(column)} AS HUGEINT)"
-    return f"TRY_CAST({number} {operator} {factor} AS BIGINT)"
-
-
-def _text_time(source: Source, column: str, pattern: str, dialect: Dialect) -> tuple[str, bool]:
-    text = quote(column)
-    if pattern != "iso":
-        parsed = f"TRY_STRPTIME({text}, {literal(pattern)})"
-        return dialect.epoch_us(parsed), "%z" in pattern
-    counted = source.engine.rows(
-        f"SELECT count(*) FILTER (regexp_matches({text}, {literal(_OFFSET)})), count({text}) FROM {quote(source.name)}"
-    )
-    aware, total = counted[0]
-    if 0 < aware < total:
-        raise TimeZoneError(
-            f"{aware:,} of {total:,} times in {column!r} carry an offset, the others do not.",
-            column=column,
-            rows=_examples(source, column),
-            consequence="Half of the log would be shifted against the other half.",
-            hint="write all of them with an offset, or none.",
-        )
-    target = "TIMESTAMPTZ" if aware else "TIMESTAMP"
-    return dialect.epoch_us(f"TRY_CAST({text} AS {target})"), bool(aware)
-
-
-def time_expression(source: Source, column: str, reading: TimeReading, dialect: Dialect) -> tuple[str, bool]:
-    """SQL text of the time in microseconds, and whether it is UTC already.
-
-    Raises
-    ------
-    TimeFormatError
-        If text comes without a format, or numbers without a unit.
-    DataTypeError
-        If the column cannot be a time.
-    """
-    type_name = source.types[column]
-    if type_name == "TIMESTAMP WITH TIME ZONE":
-        return dialect.epoch_us(quote(column)), True
-    if type_name.startswith("TIMESTAMP") or type_name == "DATE":
-        return dialect.epoch_us(f"CAST({quote(column)} AS TIMESTAMP)"), False
-    if type_name in (*_INTEGERS, "DOUBLE", "FLOAT") or (is_text(type_name) and reading.epoch_unit):
-        return _epoch_expression(source, column, reading.epoch_unit), True
-    if not is_text(type_name):
-        raise DataTypeError(f"{column!r} is {type_name}; it cannot be a time.", column=column)
-    if reading.time_format is None:
-        raise TimeFormatError(
-            f"times in {column!r} are text, and their format is not stated.",
-            column=column,
-            rows=_examples(source, column),
-            consequence="Guessing row by row turns 02/01 into 2 January and 13/02 into 13 February.",
-            hint='state time_format="%Y-%m-%d %H:%M" (or time_format="iso"); on the command line --time-format.',
-        )
-    return _text_time(source, column, reading.time_format, dialect)
 
 
 def _value_expression(source: Source, column: str) -> str:
     type_name = source.types[column]
     if not (_is_number(type_name) or is_text(type_name)):
         raise DataTypeError(
-            f"value column {column!r} is {type_name}, not a number.", column=column, hint="leave it out, or convert it."
+            f"value column {column!r} is {type_name}, not a number.",
+            column=column,
+            rows=examples(source, column),
+            hint="leave it out, or convert it to numbers.",
         )
     cast = f"TRY_CAST({quote(column)} AS DOUBLE)"
     return cast if is_text(type_name) else f"(CASE WHEN isnan({cast}) THEN NULL ELSE {cast} END)"
@@ -229,7 +131,7 @@ def _value_checks(source: Source, column: str) -> list[_Check]:
             0,
             _Check(
                 f"{column} is not a number",
-                f"{name} IS NOT NULL AND {value} IS NULL",
+                f"{name} != '' AND {value} IS NULL",
                 DataTypeError,
                 column,
                 f"values in {column!r} are not numbers",
@@ -265,7 +167,9 @@ class Reader:
         self.customer = customer_expression(source, columns.customer)
         self.kind = _label_expression(columns.kind) if columns.kind else literal("activity")
         self.raw_time, self.is_utc = time_expression(source, columns.time, reading, self.dialect)
-        self.is_epoch = source.types[columns.time] in (*_INTEGERS, "DOUBLE", "FLOAT") or bool(reading.epoch_unit)
+        type_name = source.types[columns.time]
+        self.is_epoch = type_name in (*INTEGERS, "DOUBLE") or (is_text(type_name) and bool(reading.epoch_unit))
+        self.is_whole_day = is_whole_day(quote(columns.time), type_name, reading.time_format)
 
     def _span(self) -> tuple[int, int]:
         import duckdb
@@ -275,6 +179,8 @@ class Reader:
                 f"SELECT min({self.raw_time}), max({self.raw_time}) FROM {quote(self.source.name)}"
             )[0]
         except duckdb.Error as error:
+            if self.reading.time_format is None:
+                raise
             raise TimeFormatError(
                 f"time_format={self.reading.time_format!r} is not a pattern that can be read.",
                 column=self.columns.time,
@@ -286,19 +192,23 @@ class Reader:
         time, column = self.raw_time, quote(self.columns.time)
         low, high = _PLAUSIBLE_EPOCH if self.is_epoch else _PLAUSIBLE
         bounds = [f"epoch_us(TIMESTAMP {literal(text)})" for text in (low, high)]
+        # Only text is compared as text: the engine breaks down when it writes out a moment of the year -290308.
+        blank = (
+            f"NULLIF({column}, '') IS NULL" if is_text(self.source.types[self.columns.time]) else f"{column} IS NULL"
+        )
         checks = [
             _Check("missing customer", f"{self.customer} IS NULL", MissingValueError, self.columns.customer,
                    f"rows have no customer in {self.columns.customer!r}",
                    "All nameless rows together would look like one very busy customer.", _DROP),
-            _Check("missing time", f"NULLIF(CAST({column} AS VARCHAR), '') IS NULL", MissingValueError,
+            _Check("missing time", blank, MissingValueError,
                    self.columns.time, f"rows have no time in {self.columns.time!r}", "", _DROP),
-            _Check("unreadable time", f"NULLIF(CAST({column} AS VARCHAR), '') IS NOT NULL AND {time} IS NULL",
+            _Check("unreadable time", f"NOT ({blank}) AND {time} IS NULL",
                    TimeFormatError, self.columns.time, f"times in {self.columns.time!r} cannot be read as stated",
                    "They would silently leave the log.", f"check time_format or epoch_unit; {_DROP}"),
             _Check("implausible time", f"NOT ({time} BETWEEN {bounds[0]} AND {bounds[1]})", TimeFormatError,
                    self.columns.time, f"times in {self.columns.time!r} lie outside {low[:4]} to {high[:4]}",
                    "A wrong unit, or a placeholder such as 9999-12-31, is the usual reason.",
-                   f"state the right epoch_unit; {_DROP}"),
+                   f"{'state the right epoch_unit' if self.is_epoch else 'a placeholder is no event'}; {_DROP}"),
         ]  # fmt: skip
         if self.columns.kind:
             checks.append(_Check("missing kind", f"{self.kind} IS NULL", MissingValueError, self.columns.kind,
@@ -310,7 +220,9 @@ class Reader:
     def _local_checks(self, zone: ZoneSql) -> list[_Check]:
         name, where = self.columns.time, self.reading.timezone
         checks = [
-            _Check("nonexistent local time", zone.is_nonexistent(self.raw_time), LocalTimeError, name,
+            # A date means the first moment of its day, also where the clocks are changed at midnight.
+            _Check("nonexistent local time", f"NOT {self.is_whole_day} AND {zone.is_nonexistent(self.raw_time)}",
+                   LocalTimeError, name,
                    f"times in {name!r} do not exist in {where}: the clocks were put forward",
                    "The zone is probably not the one in which the log was written.",
                    f'state the zone of the log, for example timezone="UTC"; {_DROP}'),
@@ -319,7 +231,7 @@ class Reader:
             checks.append(
                 _Check(
                     "ambiguous local time",
-                    zone.is_ambiguous(self.raw_time),
+                    f"NOT {self.is_whole_day} AND {zone.is_ambiguous(self.raw_time)}",
                     LocalTimeError,
                     name,
                     f"times in {name!r} exist twice in {where}: the clocks were put back",
@@ -335,15 +247,21 @@ class Reader:
         return int(row[0]), [int(n) for n in row[1:]]
 
     def _offenders(self, check: _Check) -> tuple[dict[str, Any], ...]:
-        shown = ", ".join(
-            quote(name) for name in dict.fromkeys([self.columns.customer, self.columns.time, check.column])
-        )
+        names = dict.fromkeys([self.columns.customer, self.columns.time, check.column])
+        shown = ", ".join(f"{self._shown(name)} AS {quote(name)}" for name in names)
         return tuple(
             self.engine.records(
                 f"SELECT row_number() OVER () - 1 AS row, {shown}, {check.condition} AS bad_ FROM {quote(self.source.name)}"
                 " QUALIFY bad_ ORDER BY row LIMIT 5"
             )
         )
+
+    def _shown(self, name: str) -> str:
+        """SQL text of a value as an error shows it: a moment as text, one beyond all calendars in microseconds."""
+        if name != self.columns.time or not self.source.types[name].startswith(("TIMESTAMP", "DATE")):
+            return quote(name)
+        inside = f"{self.raw_time} IS NULL OR {self.raw_time} BETWEEN {_CALENDAR[0]} AND {_CALENDAR[1]}"
+        return f"CASE WHEN {inside} THEN CAST({quote(name)} AS VARCHAR) ELSE {self.raw_time} || ' µs' END"
 
     def _refuse_or_count(self, checks: Sequence[_Check]) -> tuple[Fault, ...]:
         total, counts = self._count(checks)
@@ -387,6 +305,17 @@ class Reader:
         n, floats, mojibake = self.engine.rows(
             f"SELECT count(*), count(*) FILTER (WHERE customer_id LIKE '%.0'), {garbled} FROM {quote(table.name)}"
         )[0]
+        words = self.engine.rows(
+            f"SELECT customer_id, count(*) FROM {quote(table.name)}"
+            f" WHERE lower(customer_id) IN ('nan', 'none', 'null', '<na>', 'nat') GROUP BY 1 ORDER BY 1"
+        )
+        for word, count in words:
+            warnings.warn(
+                f"{count:,} of {n:,} events belong to the customer {word!r}: a missing id was probably turned into text."
+                " All nameless events together would look like one very busy customer. Hint: leave ids missing, and"
+                ' on_bad="drop" counts them.',
+                DataWarning, stacklevel=5,
+            )  # fmt: skip
         if n and floats == n:
             warnings.warn(
                 f"all {n:,} customer ids end in '.0': they were probably written by a program that held them as floats."
@@ -395,7 +324,7 @@ class Reader:
             )  # fmt: skip
         if mojibake:
             warnings.warn(
-                f"{mojibake:,} texts look like UTF-8 that was read as Latin-1 ('cafÃ©' for 'café')."
+                f"{mojibake:,} texts look like UTF-8 that was read in another encoding ('cafÃ©' for 'café')."
                 " Hint: export the file as UTF-8 once more.",
                 DataWarning, stacklevel=5,
             )  # fmt: skip
@@ -409,15 +338,27 @@ def check_names(columns: Columns) -> None:
     ArgumentError
         If a value or label column carries a reserved name or is named twice.
     """
+    for name in columns.all():
+        if not isinstance(name, str) or not name:
+            raise ArgumentError(f"{name!r} is not the name of a column.", hint='write customer="…", time="…".')
     kept = [*columns.values, *columns.labels]
-    reserved = [name for name in kept if name in ("customer_id", "time", "kind")]
-    twice = [name for name in kept if kept.count(name) > 1]
-    if reserved or twice:
-        name = (reserved or twice)[0]
+    reserved = [name for name in kept if name.lower() in ("customer_id", "time", "kind")]
+    if reserved:
         raise ArgumentError(
-            f"column {name!r} cannot be a value or label column"
-            + (" twice." if twice else ": the log uses that name."),
+            f"column {reserved[0]!r} cannot be a value or label column: the log uses that name.",
             hint="rename the column first.",
+        )
+    twice = [name for name in kept if kept.count(name) > 1]
+    if twice:
+        raise ArgumentError(f"column {twice[0]!r} is named twice.", hint="name it in values= or in labels=, once.")
+    different = list(dict.fromkeys(columns.all()))
+    folded = [name.lower() for name in different]
+    alike = [name for name in different if folded.count(name.lower()) > 1]
+    if alike:
+        raise ArgumentError(
+            f"columns {alike[0]!r} and {alike[1]!r} differ by upper and lower case only.",
+            consequence="The engine takes them for one column, and would read one of them twice.",
+            hint="rename one of them first.",
         )
 
 

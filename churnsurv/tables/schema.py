@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -162,6 +162,22 @@ class CellSchema:
         )
 
 
+def read_edges(edges: object) -> tuple[float, ...]:
+    """Edges as floats; nothing at all where they are no numbers, so that the caller's own check refuses them.
+
+    Examples
+    --------
+    >>> read_edges([0, 30]), read_edges("30"), read_edges(["a", "b"])
+    ((0.0, 30.0), (), ())
+    """
+    if isinstance(edges, str) or not isinstance(edges, Iterable):
+        return ()
+    try:
+        return tuple(float(edge) for edge in edges)
+    except (TypeError, ValueError):
+        return ()
+
+
 def _column_from_json(data: dict[str, Json]) -> PatternColumn:
     edges = cast(list[float | str] | None, data["edges"])
     labels = cast(list[str], data["labels"])
@@ -187,19 +203,27 @@ def bin_labels(edges: tuple[float, ...], *, integer: bool) -> tuple[str, ...]:
     >>> bin_labels((float("-inf"), 100, 250.5), integer=False)
     ('up to 100', '100–250.5')
     """
-    names = []
-    for k, (low, high) in enumerate(itertools.pairwise(edges)):
-        first = math.floor(low) + 1 if integer and k and math.isfinite(low) else low
-        last = math.floor(high) if integer and math.isfinite(high) else high
-        if high == math.inf:
-            names.append(f"{first:,g} or more" if integer else f"over {first:,g}")
-        elif low == -math.inf:
-            names.append(f"up to {last:,g}")
-        else:
-            names.append(f"{first:,g}" if f"{first:,g}" == f"{last:,g}" else f"{first:,g}–{last:,g}")
-    if len(set(names)) != len(names):  # six digits do not tell the edges apart
-        return tuple(f"{low!r}–{high!r}" for low, high in itertools.pairwise(edges))
+    for digits in (6, 9, 12, 15, 17):  # more only where six do not tell the edges apart
+        names = [_bin_label(k, *pair, integer, digits) for k, pair in enumerate(itertools.pairwise(edges))]
+        if len(set(names)) == len(names):
+            break
     return tuple(names)
+
+
+def _bin_label(place: int, low: float, high: float, integer: bool, digits: int) -> str:
+    def text(number: float) -> str:
+        short = f"{number:,.{digits}g}"
+        return f"{number:,.0f}" if "e+" in short and abs(number) < 1e15 else short
+
+    first = math.floor(low) + 1 if integer and place and math.isfinite(low) else low
+    last = math.floor(high) if integer and math.isfinite(high) else high
+    if low == -math.inf:
+        return "any" if high == math.inf else f"up to {text(last)}"
+    if high == math.inf:
+        return f"{text(first)} or more" if integer else f"over {text(first)}"
+    if high == math.nextafter(low, math.inf):
+        return text(high)
+    return text(first) if text(first) == text(last) else f"{text(first)}–{text(last)}"
 
 
 def find_bin(edges: tuple[float, ...], value: float) -> int:

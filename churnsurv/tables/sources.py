@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import mmap
+import datetime as dt
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churnsurv.errors import ArgumentError, ColumnError, DataTypeError, EmptyDataError, FileFormatError
+from churnsurv.errors import (
+    ArgumentError,
+    ColumnError,
+    DataTypeError,
+    EmptyDataError,
+    FileFormatError,
+    TimeFormatError,
+    TimeZoneError,
+)
 from churnsurv.tables.engines import Engine, Relation, literal, quote
+from churnsurv.tables.text_files import (
+    as_utf8,
+    check_bytes,
+    codec_of,
+    describe_broken,
+    encoding_error,
+    read_header,
+    starts_with_mark,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DELIMITERS = (",", ";", "\t", "|")
+_GLOB = str.maketrans({"[": "[[]", "*": "[*]", "?": "[?]"})
 _PARQUET, _NDJSON, _DUCKDB, _TEXT = "parquet", "ndjson", "duckdb", "text"
 _SUFFIXES = {
     ".parquet": _PARQUET,
@@ -113,10 +127,28 @@ def frame_source(engine: Engine, frame: Any, columns: Sequence[str]) -> Source:
     table = _to_arrow(wrapped, list(dict.fromkeys(columns)))
     if table.num_rows == 0:
         raise EmptyDataError("the frame has no rows.", hint="check the query or file that it came from.")
-    name = engine.register(table)
+    name = _register(engine, table)
     source = Source(engine, name, engine.columns(f"SELECT * FROM {quote(name)}"), "the frame", table)
     weakref.finalize(source, _release, engine, name)
     return source
+
+
+def _register(engine: Engine, table: pa.Table) -> str:
+    import duckdb
+
+    try:
+        return engine.register(table)
+    except duckdb.NotImplementedException as error:
+        if table.num_columns == 1:
+            column = table.column_names[0]
+            raise DataTypeError(
+                f"column {column!r} ({table.schema.field(column).type}) has a type that the engine cannot read.",
+                column=column,
+                hint="convert it first, for example to float64 or to text.",
+            ) from error
+    for column in table.column_names:
+        engine.unregister(_register(engine, table.select([column])))
+    raise AssertionError("each column can be read alone")
 
 
 def _to_arrow(wrapped: Any, columns: list[str]) -> pa.Table:
@@ -129,15 +161,63 @@ def _to_arrow(wrapped: Any, columns: list[str]) -> pa.Table:
     arrays = {}
     for column in columns:
         try:
-            arrays[column] = chosen.select(column).to_arrow().column(0)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError, ValueError) as error:
+            array = chosen.select(column).to_arrow().column(0)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise DataTypeError(
-                f"column {column!r} mixes values of several types, or holds objects that are no values.",
+                f"column {column!r} ({_type_of(chosen, column)}) mixes values of several types, or holds objects that are"
+                " neither number, text nor time.",
                 column=column,
-                consequence="Each value would be guessed for itself, and 2 January could become 1 February.",
-                hint=f"give {column!r} one type first, for example frame[{column!r}].astype(str).",
+                consequence="Each value would be guessed for itself.",
+                hint=f"give {column!r} one plain type first: ids as text, numbers as float64, times as timestamps.",
             ) from error
+        if pa.types.is_timestamp(array.type) and chosen[column].dtype == nw.Object:
+            _refuse_mixed_zones(column, chosen[column].to_list())
+        arrays[column] = _plain(column, array)
     return pa.table(arrays)
+
+
+def _type_of(frame: Any, column: str) -> str:
+    native = frame[column].to_native()
+    return str(getattr(native, "dtype", getattr(native, "type", type(native).__name__)))
+
+
+def _plain(column: str, array: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Widen half floats, and refuse extension types: only their storage would arrive, a period as a day number."""
+    import pyarrow as pa
+
+    if pa.types.is_float16(array.type):
+        return array.cast(pa.float32())
+    if pa.types.is_timestamp(array.type) and array.type.unit in ("s", "ms"):
+        try:
+            return array.cast(pa.timestamp("us", array.type.tz))
+        except pa.ArrowInvalid as error:  # the engine itself would not refuse them, it would break down
+            raise TimeFormatError(
+                f"column {column!r} holds moments that no calendar reaches.",
+                column=column,
+                hint="leave such rows out, or read the column in its right unit.",
+            ) from error
+    if isinstance(array.type, pa.BaseExtensionType) and array.type.extension_name != "arrow.uuid":
+        raise DataTypeError(
+            f"column {column!r} has the type {array.type}, which is neither number, text nor time.",
+            column=column,
+            hint="convert it first, for example a pandas period with .dt.to_timestamp().",
+        )
+    return array
+
+
+def _refuse_mixed_zones(column: str, values: Sequence[object]) -> None:
+    moments = [value for value in values if isinstance(value, dt.date)]
+    aware = [value for value in moments if getattr(value, "tzinfo", None) is not None]
+    if not 0 < len(aware) < len(moments):
+        return
+    local = next(value for value in moments if getattr(value, "tzinfo", None) is None)
+    raise TimeZoneError(
+        f"{len(aware):,} of {len(moments):,} times in {column!r} carry a time zone, the others do not.",
+        column=column,
+        rows=[{column: aware[0]}, {column: local}],
+        consequence="Part of the log would be shifted against the rest.",
+        hint="give all of them a zone, or none.",
+    )
 
 
 def file_source(
@@ -173,13 +253,19 @@ def file_source(
     if path.stat().st_size == 0:
         raise EmptyDataError(f"{path.name!r} is empty.", hint="check the export that made it.")
     if form == _PARQUET:
-        return _query_source(engine, path, f"SELECT * FROM read_parquet({literal(str(path))})", columns)
+        return _query_source(engine, path, f"SELECT * FROM read_parquet({_pattern(path)})", columns)
     if form == _DUCKDB:
         return _database_source(engine, path, columns, table)
-    _check_bytes(path, encoding)
+    codec = codec_of(encoding)
+    check_bytes(path, codec)
     if form == _NDJSON:
-        return _ndjson_source(engine, path, columns)
-    return _text_source(engine, path, columns, "\t" if suffix == ".tsv" else delimiter, encoding)
+        return _ndjson_source(engine, path, columns, codec)
+    return _text_source(engine, path, columns, "\t" if suffix == ".tsv" else delimiter, codec)
+
+
+def _pattern(path: Path) -> str:
+    """SQL text of one path: the engine would read ``a[1].csv`` as a pattern that means ``a1.csv``."""
+    return literal(str(path).translate(_GLOB))
 
 
 def _query_source(engine: Engine, path: Path, sql: str, columns: Sequence[str]) -> Source:
@@ -187,7 +273,7 @@ def _query_source(engine: Engine, path: Path, sql: str, columns: Sequence[str]) 
 
     try:
         types = engine.columns(sql)
-        check_columns(columns, list(types), path.name)
+        check_columns(columns, list(types), repr(path.name))
         kept = ", ".join(quote(column) for column in dict.fromkeys(columns))
         relation = engine.create("source", f"SELECT {kept} FROM ({sql})")
         empty = not engine.rows(f"SELECT 1 FROM {quote(relation.name)} LIMIT 1")
@@ -206,10 +292,10 @@ def _database_source(engine: Engine, path: Path, columns: Sequence[str], table: 
 
     alias = engine.new_name("file")
     try:
-        engine.execute(f"ATTACH {literal(str(path))} AS {quote(alias)} (READ_ONLY)")
+        engine.execute(f"ATTACH {literal(str(path))} AS {quote(alias)} (TYPE duckdb, READ_ONLY)")
     except duckdb.Error as error:
         raise FileFormatError(
-            f"{path.name!r} is not a DuckDB database: {str(error).splitlines()[0]}",
+            f"{path.name!r} cannot be opened as a DuckDB database: {str(error).splitlines()[0]}",
             hint="hand over CSV or Parquet if it is another kind of database.",
         ) from error
     try:
@@ -231,126 +317,74 @@ def _database_source(engine: Engine, path: Path, columns: Sequence[str], table: 
         engine.execute(f"DETACH {quote(alias)}")
 
 
-def _check_bytes(path: Path, encoding: str) -> None:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[:2] == b"\x1f\x8b":
-            return
-        offset = content.find(b"\0")
-    if offset >= 0 and not encoding.lower().startswith("utf-16"):
-        raise FileFormatError(
-            f"{path.name!r} holds a NUL byte at byte {offset:,}: it is not text, or it is damaged.",
-            hint='state encoding="utf-16" if that is what it is, or export it again.',
-        )
-
-
-def _bad_byte(path: Path) -> tuple[int, int] | None:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return number, error.start
-    return None
-
-
-def _encoding_error(path: Path) -> FileFormatError | None:
-    found = _bad_byte(path)
-    if found is None:
-        return None
-    return FileFormatError(
-        f"{path.name!r} is not UTF-8: line {found[0]:,} has an impossible byte at position {found[1]:,}.",
-        consequence="Names would come out garbled, and the same customer under two ids.",
-        hint='state encoding="latin-1" (or what it is) or convert the file to UTF-8.',
-    )
-
-
-def read_header(path: Path, delimiter: str, encoding: str) -> list[str]:
-    """Column names of a delimited text file.
-
-    Raises
-    ------
-    FileFormatError
-        If the header is not text, has a name twice, or has only one column where another delimiter
-        would give several.
-    """
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        head = file.read(1 << 16)
-    try:
-        text = head.decode(
-            "utf-8-sig" if encoding == "utf-8" else encoding, errors="strict" if len(head) < 1 << 16 else "ignore"
-        )
-    except (UnicodeDecodeError, LookupError) as error:
-        raise _encoding_error(path) or FileFormatError(f"{path.name!r} is not {encoding}: {error}.") from error
-    names = next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
-    if len(names) == 1:
-        better = max(_DELIMITERS, key=names[0].count)
-        if better in names[0]:
-            raise FileFormatError(
-                f"{path.name!r} has a single column {names[0]!r} when split at {delimiter!r}.",
-                hint=f"it looks delimited by {better!r}: delimiter={better!r} (on the command line --delimiter).",
-            )
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ColumnError(
-            f"{path.name!r} has the column {twice[0]!r} {names.count(twice[0])} times.",
-            column=twice[0],
-            hint="rename one of them; which one was meant cannot be known.",
-        )
-    return names
-
-
-def _text_source(engine: Engine, path: Path, columns: Sequence[str], delimiter: str, encoding: str) -> Source:
+def _text_source(engine: Engine, path: Path, columns: Sequence[str], delimiter: str, codec: str) -> Source:
     import duckdb
 
-    names = read_header(path, delimiter, encoding)
-    check_columns(columns, names, path.name)
-    kept = ", ".join(quote(column) for column in dict.fromkeys(columns))
-    declared = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    if len(delimiter) != 1:
+        raise ArgumentError(f"delimiter={delimiter!r} is not one character.", hint='write delimiter=";".')
+    names = read_header(path, delimiter, codec)
+    check_columns(columns, names, repr(path.name))
+    kept = ", ".join(f"{quote(f'c{names.index(name)}')} AS {quote(name)}" for name in dict.fromkeys(columns))
+    declared = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(names)))
+    copy = None if codec == "utf-8" else as_utf8(engine, path, codec)
     scan = (
-        f"read_csv({literal(str(path))}, auto_detect=false, header=true, columns={{{declared}}}, quote='\"', escape='\"',"
-        f" delim={literal(delimiter)}, nullstr='', encoding={literal(encoding)}, strict_mode=true, null_padding=false)"
+        f"read_csv({_pattern(copy or path)}, auto_detect=false, header=true, columns={{{declared}}}, quote='\"', escape='\"',"
+        f" delim={literal(delimiter)}, nullstr='', strict_mode=true, null_padding=false)"
     )
     try:
         relation = engine.create("source", f"SELECT {kept} FROM {scan}")
     except duckdb.Error as error:
-        raise (_encoding_error(path) if encoding == "utf-8" else None) or _ragged(path, error, len(names)) from error
+        raise (None if copy else encoding_error(path)) or describe_broken(
+            copy or path, path.name, error, len(names)
+        ) from error
+    finally:
+        if copy:
+            copy.unlink()
     if not engine.rows(f"SELECT 1 FROM {quote(relation.name)} LIMIT 1"):
         raise EmptyDataError(f"{path.name!r} has a header and no rows.", hint="check the export that made it.")
     return Source(engine, relation.name, dict.fromkeys(columns, "VARCHAR"), path.name, relation)
 
 
-def _ragged(path: Path, error: Exception, n_columns: int) -> FileFormatError:
-    lines = str(error).splitlines()
-    return FileFormatError(
-        f"{path.name!r} does not have {n_columns} fields in every line: {lines[0]}",
-        rows=[
-            {"line": line.removeprefix("Original Line: ")[:200]} for line in lines if line.startswith("Original Line")
-        ],
-        consequence="Fields would slip into the wrong column.",
-        hint="quote fields that contain the delimiter or a line break, or state delimiter=….",
-    )
-
-
-def _ndjson_source(engine: Engine, path: Path, columns: Sequence[str]) -> Source:
+def _ndjson_source(engine: Engine, path: Path, columns: Sequence[str], codec: str) -> Source:
     import duckdb
 
     unique = list(dict.fromkeys(columns))
     declared = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in unique)
-    scan = f"read_json({literal(str(path))}, format='newline_delimited', columns={{{declared}}})"
+    if codec == "utf-8" and starts_with_mark(path):
+        codec = "utf-8-sig"
+    copy = None if codec == "utf-8" else as_utf8(engine, path, codec)
+    file = _pattern(copy or path)
     try:
-        keys = engine.rows(
-            f"SELECT DISTINCT unnest(json_keys(json)) FROM (SELECT json FROM read_ndjson_objects({literal(str(path))}) LIMIT 1000)"
+        keys = _ndjson_keys(engine, file, "LIMIT 1000")
+        if not set(unique) <= keys:  # a key may occur first in a late row
+            keys = _ndjson_keys(engine, file, "")
+        if keys:
+            check_columns(unique, sorted(keys), repr(path.name))
+        relation = engine.create(
+            "source", f"SELECT * FROM read_json({file}, format='newline_delimited', columns={{{declared}}})"
         )
-        check_columns(unique, sorted(row[0] for row in keys), path.name)
-        relation = engine.create("source", f"SELECT * FROM {scan}")
     except duckdb.Error as error:
-        raise _encoding_error(path) or FileFormatError(
+        raise encoding_error(path) or FileFormatError(
             f"{path.name!r} is not one JSON object a line: {str(error).splitlines()[0]}",
             hint="write one object a line (NDJSON), not one array.",
         ) from error
+    finally:
+        if copy:
+            copy.unlink()
+    if not keys and engine.rows(f"SELECT 1 FROM {quote(relation.name)} LIMIT 1"):
+        raise FileFormatError(
+            f"{path.name!r} is not one JSON object a line.", hint="write one object a line (NDJSON), not one array."
+        )
     if not engine.rows(f"SELECT 1 FROM {quote(relation.name)} LIMIT 1"):
         raise EmptyDataError(f"{path.name!r} has no rows.", hint="check the export that made it.")
     return Source(engine, relation.name, dict.fromkeys(unique, "VARCHAR"), path.name, relation)
 
 
-__all__ = ["Relation", "Source", "check_columns", "file_source", "frame_source", "read_header"]
+def _ndjson_keys(engine: Engine, file: str, limit: str) -> set[str]:
+    rows = engine.rows(
+        f"SELECT DISTINCT unnest(json_keys(json)) FROM (SELECT json FROM read_ndjson_objects({file}) {limit})"
+    )
+    return {row[0] for row in rows}
+
+
+__all__ = ["Relation", "Source", "check_columns", "file_source", "frame_source"]

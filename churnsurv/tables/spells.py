@@ -58,6 +58,8 @@ class SpellTable:
         Events per cause.
     exposure_us : int
         Total time at risk in microseconds, exact.
+    cause : str or None
+        The one cause that counts, see :meth:`with_cause`; ``None`` for all of them.
     """
 
     relation: Relation
@@ -70,6 +72,7 @@ class SpellTable:
     n_open: int
     n_events: tuple[int, ...]
     exposure_us: int
+    cause: str | None = None
 
     @classmethod
     def from_events(cls, log: EventLog, window: ObservationWindow, churn: Silence) -> SpellTable:
@@ -179,20 +182,23 @@ class SpellTable:
         """Spells in which only one cause is an event, every other one censors; see :meth:`CellTable.with_cause`."""
         if cause not in self.churn.causes:
             raise ArgumentError(f"there is no cause {cause!r}.", hint=f"causes are: {', '.join(self.churn.causes)}.")
+        if self.cause is not None:
+            raise ArgumentError(
+                f"these spells count the {self.cause} alone already.", hint="call with_cause on the whole table."
+            )
         k = self.churn.causes.index(cause) + 1
         relation = self.log.engine.create(
             "spells", f"SELECT * REPLACE (CASE WHEN event = {k} THEN 1 ELSE 0 END AS event) FROM {self.table}"
         )
-        kept = tuple(n if j + 1 == k else 0 for j, n in enumerate(self.n_events))
-        events = (kept[k - 1], *(0 for _ in kept[1:]))
         return SpellTable(
             relation, self.log, self.window, self.churn, self.faults,
-            self.n_spells, self.n_customers, self.n_open, events, self.exposure_us,
+            self.n_spells, self.n_customers, self.n_open, (self.n_events[k - 1],), self.exposure_us, cause,
         )  # fmt: skip
 
     def __repr__(self) -> str:
         """One line: how many spells, events and open ones."""
-        events = ", ".join(f"{n:,} {cause}" for n, cause in zip(self.n_events, self.churn.causes, strict=True))
+        causes = self.churn.causes if self.cause is None else (self.cause,)
+        events = ", ".join(f"{n:,} {cause}" for n, cause in zip(self.n_events, causes, strict=True))
         return (
             f"SpellTable({self.n_spells:,} spells of {self.n_customers:,} customers: {events}, {self.n_open:,} open; "
             f"{self.exposure_us / DAY_US:,.0f} days at risk)"

@@ -13,6 +13,7 @@ DAY_US = 86_400_000_000
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+_LATEST = (dt.datetime(2200, 1, 1, tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
 
 
 def read_zone(timezone: str) -> ZoneInfo:
@@ -43,10 +44,11 @@ def moment_of(time: int) -> dt.datetime:
 
 
 def _parse(value: str | dt.date | dt.datetime, name: str) -> dt.date | dt.datetime:
-    if isinstance(value, dt.date):  # a datetime is one too
+    if isinstance(value, dt.date) and type(value).__name__ != "NaTType":  # a datetime is a date too, and so is NaT
         return value
     try:
-        return dt.date.fromisoformat(value) if len(value) == len("2011-12-10") else dt.datetime.fromisoformat(value)
+        text = value if isinstance(value, str) else ""
+        return dt.date.fromisoformat(text) if len(text) == len("2011-12-10") else dt.datetime.fromisoformat(text)
     except (ValueError, TypeError) as error:
         raise ArgumentError(
             f"{name}={value!r} is not a date or a moment.",
@@ -81,7 +83,12 @@ def resolve_moment(value: str | dt.date | dt.datetime, timezone: str, name: str 
         parsed = dt.datetime.combine(parsed, dt.time())
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=read_zone(timezone))
-    return microseconds(parsed.astimezone(dt.UTC))
+    try:
+        return microseconds(parsed.astimezone(dt.UTC))
+    except OverflowError as error:
+        raise ArgumentError(
+            f"{name}={value!r} lies outside the calendar.", hint="state a moment that can be."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -115,16 +122,23 @@ class ObservationWindow:
 
     def __post_init__(self) -> None:
         """Refuse a window without length, whatever the zone of its dates."""
-        start, end = self.resolve("UTC")
+        self.resolve("UTC")
+
+    def resolve(self, timezone: str) -> tuple[int, int]:
+        """Start and end in microseconds since 1970-01-01 UTC, dates read in ``timezone``."""
+        start, end = resolve_moment(self.start, timezone, "start"), resolve_moment(self.end, timezone, "end")
         if end <= start:
             raise WindowError(
                 f"the observation window ends ({self.end}) at or before its start ({self.start}).",
                 hint='write ObservationWindow(start="2010-12-01", end="2011-12-10"), end after start.',
             )
-
-    def resolve(self, timezone: str) -> tuple[int, int]:
-        """Start and end in microseconds since 1970-01-01 UTC, dates read in ``timezone``."""
-        return resolve_moment(self.start, timezone, "start"), resolve_moment(self.end, timezone, "end")
+        if end > _LATEST:
+            raise WindowError(
+                f"the observation window ends in {self.end}.",
+                consequence="A placeholder is no end: everyone would look silent for centuries.",
+                hint="state the moment up to which the log is complete.",
+            )
+        return start, end
 
     def days(self, timezone: str) -> float:
         """Length in days of elapsed time."""

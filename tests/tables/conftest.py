@@ -1,0 +1,28 @@
+"""Every test here must leave the engine as it found it, also when a refusal stopped it half-way."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from churnsurv.tables.engines import Engine
+
+
+def held(engine: Engine) -> set[str]:
+    """Tables, registered frames and attached files."""
+    tables = engine.rows("SELECT table_name FROM information_schema.tables")
+    files = engine.rows("SELECT database_name FROM duckdb_databases()")
+    return {row[0] for row in (*tables, *files)} | {str(path) for path in engine.folder.iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(engine: Engine) -> Iterator[None]:
+    """Compare what the engine holds before and after."""
+    before = held(engine)
+    yield
+    if held(engine) - before:
+        gc.collect()  # a refusal's traceback may hold a table in a cycle; collecting after every test would be slow
+    left = held(engine) - before
+    assert not left, left
