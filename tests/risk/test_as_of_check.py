@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from churnsurv import Count, EventLog, HierarchicalModel, ObservationWindow, Silence, SpellTable, as_of_check, simulate_shop
+from churnsurv import (
+    Count,
+    EventLog,
+    HierarchicalModel,
+    ObservationWindow,
+    Silence,
+    SpellTable,
+    as_of_check,
+    simulate_shop,
+)
 from churnsurv.datasets import ReturnEffects
 from churnsurv.errors import ArgumentError
 
