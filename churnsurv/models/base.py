@@ -65,6 +65,20 @@ class ReachedRows(PatternRows, Protocol):
         """Customers."""
 
 
+class NamedRows(PatternRows, Protocol):
+    """Rows that know the name of each level, also where it was never seen.
+
+    Attributes
+    ----------
+    levels : tuple of arrays of shape (n,)
+        Level of each column as text.
+    """
+
+    @property
+    def levels(self) -> tuple[StrArray, ...]:
+        """Names of the levels."""
+
+
 @dataclass(frozen=True)
 class FitInfo:
     """How a fit went, and on what.
@@ -168,6 +182,14 @@ class SurvivalFit(Protocol):
         self, rows: ReachedRows, until: FloatArray, *, draws: IntArray | None = None
     ) -> FloatArray:
         """S(until) / S(reached) by draw, shape (n_draws, n, k)."""
+
+    def new_group_name(self, rows: NamedRows) -> StrArray:
+        """Name of the new group of each row, empty for a known one."""
+
+    def joint_survival(
+        self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
+    ) -> FloatArray:
+        """The same for customers of new groups, at a quantile (n_draws, n) of the effect that a group shares."""
 
     def n_at_risk(self, times: FloatArray) -> IntArray:
         """Training spells at risk at the end of the period that holds each time."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from churnsurv._typing import BoolArray, FloatArray, IntArray
+from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError, CellMismatchError, UnseenLevelError
 from churnsurv.hazards.algebra import cumulative_hazard_between, hazard_at
 from churnsurv.models import prediction
-from churnsurv.models.base import FitInfo, PatternRows, ReachedRows
+from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows
 from churnsurv.models.formula import Effects, positions_of
 from churnsurv.models.priors import Prior
 from churnsurv.tables.schema import UNSEEN, CellSchema
@@ -166,6 +166,13 @@ class HierarchicalFit:
             new |= position == UNSEEN
         return new
 
+    def new_group_name(self, rows: NamedRows) -> StrArray:
+        """Level that makes the group of each row new, of several columns together; empty for a known group."""
+        names = np.full(len(rows.codes), "", dtype=object)
+        for k, position in zip(self._group_columns, self._group_positions(self._check_rows(rows)), strict=True):
+            names = names + np.where(position == UNSEEN, rows.levels[k] + "\n", "")
+        return names
+
     def unseen(self, rows: PatternRows) -> BoolArray:
         """Rows with a level of a fixed effect that had no exposure, shape (n,): they have no prediction."""
         return self.effects.unseen(self._check_rows(rows))
@@ -270,6 +277,36 @@ class HierarchicalFit:
         before = multiplier * self._baseline_between(draws, start, np.maximum(reached, start))
         between = multiplier * self._baseline_between(draws, reached, until)
         return prediction.conditional_survival_of_new_group(before, before + between, sd)
+
+    def joint_survival(
+        self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
+    ) -> FloatArray:
+        """:meth:`conditional_survival` of customers of new groups, at a quantile of the effect that a group shares.
+
+        Parameters
+        ----------
+        rows : OpenSpells
+            n customers, all of them of groups never seen.
+        until : array of shape (n, k)
+            Days on the clock.
+        quantile : array of shape (n_draws, n)
+            In [0, 1); equal for customers of one group.
+        draws : array of int, optional
+            As in :meth:`conditional_survival`.
+
+        Returns
+        -------
+        array of shape (n_draws, n, k)
+            Probabilities whose mean over uniform quantiles is that of :meth:`conditional_survival`.
+        """
+        codes, picked = self._check_rows(rows), self._draws(draws)
+        reached = np.asarray(rows.reached, float)[:, None]
+        until = np.maximum(np.asarray(until, float), reached)
+        multiplier, sd = (part[:, :, None] for part in self._multipliers(codes, picked))
+        start = np.full_like(reached, self.schema.breaks[0])
+        before = multiplier * self._baseline_between(picked, start, np.maximum(reached, start))
+        between = multiplier * self._baseline_between(picked, reached, until)
+        return prediction.survival_at_quantile(before, before + between, sd, quantile[:, :, None])
 
     def _predicted(self, values: FloatArray, rows: PatternRows, times: FloatArray, name: str) -> xr.DataArray:
         import xarray as xr

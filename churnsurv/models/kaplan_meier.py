@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from churnsurv._typing import BoolArray, FloatArray, IntArray
+from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError, EmptyDataError
 from churnsurv.hazards.nonparametric import kaplan_meier
 from churnsurv.hazards.steps import value_at
-from churnsurv.models.base import FitInfo, PatternRows, Progress, ReachedRows, check_support
+from churnsurv.models.base import FitInfo, NamedRows, PatternRows, Progress, ReachedRows, check_support
 from churnsurv.models.progress import reporter
 from churnsurv.tables.schema import CellSchema
 
@@ -178,9 +178,19 @@ class KaplanMeierFit:
         at = np.searchsorted(self.steps.times, np.asarray(times, float), side="left")
         return np.append(self.steps.n_at_risk, 0)[at]
 
+    def joint_survival(
+        self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
+    ) -> FloatArray:
+        """:meth:`conditional_survival`: there are no groups whose effect customers could share."""
+        return self.conditional_survival(rows, until, draws=draws)
+
     def new_group(self, rows: PatternRows) -> BoolArray:
         """No row: there are no groups."""
         return np.zeros(len(rows.codes), bool)
+
+    def new_group_name(self, rows: NamedRows) -> StrArray:
+        """Nothing: there are no groups."""
+        return np.full(len(rows.codes), "", dtype=object)
 
     def unseen(self, rows: PatternRows) -> BoolArray:
         """No row: there are no fixed effects."""

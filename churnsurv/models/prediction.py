@@ -88,6 +88,37 @@ def conditional_survival_of_new_group(reached: FloatArray, until: FloatArray, sd
     return np.asarray(above / below)
 
 
+def survival_at_quantile(reached: FloatArray, until: FloatArray, sd: FloatArray, quantile: FloatArray) -> FloatArray:
+    """S(until) / S(reached) at one quantile of a new group's effect, given that ``reached`` was reached.
+
+    Customers of one new group share its effect. Taken at a quantile that they share, their futures move together,
+    and averaged over uniform quantiles each of them keeps the probability of
+    :func:`conditional_survival_of_new_group`.
+
+    Parameters
+    ----------
+    reached, until, sd : arrays
+        As in :func:`conditional_survival_of_new_group`.
+    quantile : array of shape (n_draws, n, 1)
+        In [0, 1).
+
+    Returns
+    -------
+    array of the common shape
+        Probabilities.
+    """
+    nodes, weights = normal_nodes()
+    lowest = np.exp(nodes[0] * sd) * reached
+    steps = [weight * np.exp(lowest - np.exp(node * sd) * reached) for node, weight in zip(nodes, weights, strict=True)]
+    limit, below = quantile * np.sum(steps, axis=0), np.zeros_like(reached)
+    ratio = np.exp(nodes[-1] * sd) * np.ones_like(reached)
+    for node, step in zip(nodes, steps, strict=True):
+        here = (below <= limit) & (limit < below + step)
+        ratio = np.where(here, np.exp(node * sd), ratio)
+        below = below + step
+    return np.asarray(np.exp(-ratio * (until - reached)))
+
+
 def mean_ratio_of_survivors(risk: FloatArray, sd: FloatArray) -> FloatArray:
     r"""Mean hazard ratio among those of new groups who are still without the event; 1 where ``sd`` is 0.
 

@@ -229,7 +229,7 @@ def check(posterior: xr.DataTree, stats: Mapping[str, np.ndarray]) -> Gate:
     ebfmi = float(np.min(np.mean(changes**2, axis=1) / np.where(spread > 0, spread, np.nan))) if n_draws > 1 else 0.0
     divergences, deep = int(stats["diverging"].sum()), float(np.mean(stats["reached_max_treedepth"]))
     limits = [
-        (not rhat <= RHAT_LIMIT, f"R-hat is {rhat:.3f} for {rhat_at} (limit {RHAT_LIMIT}): the chains disagree."),
+        (not rhat <= RHAT_LIMIT, f"R-hat is {rhat:.4f} for {rhat_at} (limit {RHAT_LIMIT}): the chains disagree."),
         (
             not ess >= ESS_PER_CHAIN * n_chains,
             f"there are only {ess:.0f} effective draws of {ess_at} (limit {ESS_PER_CHAIN * n_chains}).",

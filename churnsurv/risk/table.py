@@ -76,12 +76,15 @@ class Totals:
         Levels in the order of the rows; one level ``"all"`` without a column.
     counts : array of shape (n_draws, n_levels, n_horizons)
         Customers who churn within the horizon, one possible future per draw.
+    expected : array of shape (n_levels, n_horizons)
+        Sum of the customers' churn probabilities (eq. 21).
     n_customers, n_already_churned, n_refused : arrays of shape (n_levels,)
         How many were counted, left out as churned already, or could not be told.
     """
 
     levels: tuple[str, ...]
     counts: np.ndarray
+    expected: np.ndarray
     n_customers: np.ndarray
     n_already_churned: np.ndarray
     n_refused: np.ndarray
@@ -148,7 +151,7 @@ class RiskTable:
         pandas.DataFrame
             ``customer_id, horizon, cause, churn_probability, lower, upper, status, new_group, silence,
             no_return_probability, no_return_lower, no_return_upper, no_return_status`` and the pattern
-            columns. Probabilities in [0, 1]; NaN where refused. ``attrs`` hold ``ci_kind`` and ``ci_prob``.
+            columns. Probabilities in [0, 1]; NaN where refused. ``attrs`` hold ``ci_kind``, ``ci_prob`` and the caveats.
         """
         import pandas as pd
 
@@ -172,7 +175,7 @@ class RiskTable:
             column.name: np.repeat(level, k) for column, level in zip(self.fit.schema.columns, c.levels, strict=True)
         }
         frame = pd.DataFrame(data)
-        frame.attrs |= {"ci_kind": self.ci_kind, "ci_prob": self.ci_prob}
+        frame.attrs |= {"ci_kind": self.ci_kind, "ci_prob": self.ci_prob, "caveats": list(self.caveats)}
         return frame
 
     def totals(self, by: str | None = None) -> pd.DataFrame:
@@ -206,19 +209,19 @@ class RiskTable:
             )
         sums, tail = self.sums[by or ""], (1 - self.ci_prob) / 2
         k = len(self.horizon)
-        lower, upper = np.quantile(sums.counts, [tail, 1 - tail], axis=0)
+        lower, upper = np.quantile(sums.counts, [tail, 1 - tail], axis=0, method="inverted_cdf")
         data: dict[str, object] = {} if by is None else {by: np.repeat(np.asarray(sums.levels, dtype=object), k)}
         data |= {
             "horizon": np.tile(np.asarray(self.horizon), len(sums.levels)),
             "n_customers": np.repeat(sums.n_customers, k),
-            "expected": sums.counts.mean(axis=0).ravel(),
+            "expected": sums.expected.ravel(),
             "lower": lower.ravel(),
             "upper": upper.ravel(),
             "n_already_churned": np.repeat(sums.n_already_churned, k),
             "n_refused": np.repeat(sums.n_refused, k),
         }
         frame = pd.DataFrame(data)
-        frame.attrs |= {"ci_kind": self.ci_kind, "ci_prob": self.ci_prob}
+        frame.attrs |= {"ci_kind": self.ci_kind, "ci_prob": self.ci_prob, "caveats": list(self.caveats)}
         return frame
 
     def draws(self, customer_ids: Sequence[str]) -> xr.DataArray:

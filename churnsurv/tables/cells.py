@@ -183,7 +183,10 @@ class CellTable:
         return pd.DataFrame({**data, "exposure": self.exposure})
 
     def __add__(self, other: Self) -> CellTable:
-        """Cells of both tables: yesterday and today, shop A and shop B.
+        """Cells of both tables: shop A and shop B, or two sets of customers.
+
+        Two stretches of time of the same customers do not add up to the whole: a gap that is open when the second
+        begins is in neither table after that moment.
 
         Raises
         ------

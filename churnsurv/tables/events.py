@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,6 +48,9 @@ class EventLog:
         Number of events.
     span : tuple of int
         Time of the first and the last event.
+    other_kinds : frozenset of str
+        Kinds of the log that this one was taken from by :meth:`before`; they may be named though none has
+        happened yet.
 
     Examples
     --------
@@ -65,6 +68,7 @@ class EventLog:
     faults: tuple[Fault, ...]
     n_events: int
     span: tuple[int, int]
+    other_kinds: frozenset[str] = frozenset()
 
     @classmethod
     def from_frame(
@@ -262,7 +266,8 @@ TimeFormatError, TimeZoneError, LocalTimeError
         """
         time = resolve_moment(moment, self.timezone)
         relation = self.engine.create("events", f"SELECT * FROM {self.table} WHERE time < {time}")
-        return EventLog._of(relation, self.timezone, self.values, self.labels, self.faults)
+        earlier = EventLog._of(relation, self.timezone, self.values, self.labels, self.faults)
+        return replace(earlier, other_kinds=self.other_kinds | frozenset(self.kinds()))
 
     def concat(self, other: EventLog) -> EventLog:
         """Both logs together; zone, value and label columns must agree.

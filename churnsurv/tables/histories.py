@@ -38,7 +38,7 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
     FeatureError
         If a column is missing or of the wrong type, two features share a name, or a look-back is needed.
     """
-    kinds = log.kinds()
+    kinds = [*log.kinds(), *log.other_kinds]
     for feature in features:
         if not isinstance(feature, Feature):
             raise FeatureError(
@@ -47,7 +47,7 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
         if feature.kind not in kinds:
             raise UnknownKindError(
                 f"{feature.name}: the log has no event of kind {feature.kind!r}.",
-                hint=f"kinds in the log: {', '.join(map(repr, list(kinds)[:10]))}.",
+                hint=f"kinds in the log: {', '.join(map(repr, kinds[:10]))}.",
             )
         column = feature.value_column
         allowed = (*log.values, *log.labels) if isinstance(feature, Value) else log.values

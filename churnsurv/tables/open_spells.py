@@ -53,6 +53,18 @@ class OpenSpells:
         """Number of customers."""
         return len(self.customer_id)
 
+    def take(self, index: IntArray) -> OpenSpells:
+        """Keep some of the customers, by position."""
+        return OpenSpells(
+            self.schema,
+            self.customer_id[index],
+            self.reached[index],
+            self.codes[index],
+            tuple(level[index] for level in self.levels),
+            self.outside[index],
+            self.unknown[index],
+        )
+
     @classmethod
     def batches(
         cls, spells: SpellTable, schema: CellSchema, *, size: int = 65_536, only: Sequence[str] | None = None

@@ -239,7 +239,7 @@ WHERE code = 1 OR first_time > busy_until"""
 
 def _check_kinds(log: EventLog, churn: Silence) -> None:
     present = log.kinds()
-    unknown = [kind for kind in (*churn.kinds, *churn.terminal) if kind not in present]
+    unknown = [kind for kind in (*churn.kinds, *churn.terminal) if kind not in present and kind not in log.other_kinds]
     if unknown:
         raise UnknownKindError(
             f"the log has no event of kind {', '.join(map(repr, unknown))}.",

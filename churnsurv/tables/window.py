@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from churnsurv.errors import ArgumentError, TimeZoneError, WindowError
+from churnsurv.errors import ArgumentError, LocalTimeError, TimeZoneError, WindowError
 
 DAY_US = 86_400_000_000
 """Microseconds in a day of elapsed time."""
@@ -81,14 +81,27 @@ def resolve_moment(value: str | dt.date | dt.datetime, timezone: str, name: str 
     parsed = _parse(value, name)
     if not isinstance(parsed, dt.datetime):
         parsed = dt.datetime.combine(parsed, dt.time())
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=read_zone(timezone))
+        parsed = parsed.replace(tzinfo=read_zone(timezone))  # the first moment of the day, whatever the clocks did
+    elif parsed.tzinfo is None:
+        parsed = _unique(parsed.replace(tzinfo=read_zone(timezone)), timezone, name)
     try:
         return microseconds(parsed.astimezone(dt.UTC))
     except OverflowError as error:
         raise ArgumentError(
             f"{name}={value!r} lies outside the calendar.", hint="state a moment that can be."
         ) from error
+
+
+def _unique(moment: dt.datetime, timezone: str, name: str) -> dt.datetime:
+    """Refuse a local time that the clocks skipped or showed twice."""
+    if moment.replace(fold=0).utcoffset() == moment.replace(fold=1).utcoffset():
+        return moment
+    back = moment.astimezone(dt.UTC).astimezone(moment.tzinfo)
+    word = "exists twice" if back.replace(tzinfo=None) == moment.replace(tzinfo=None) else "does not exist"
+    raise LocalTimeError(
+        f"{name}={moment:%Y-%m-%dT%H:%M} {word} in {timezone}: the clocks were changed.",
+        hint=f'state the offset, for example {name}="{moment:%Y-%m-%dT%H:%M}+00:00".',
+    )
 
 
 @dataclass(frozen=True)

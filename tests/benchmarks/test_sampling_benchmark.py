@@ -77,7 +77,10 @@ def test_one_million_spells_to_a_posterior(benchmark, cells):
 
 
 def pymc_default(cells, names):
-    """The model as one would write it, with ``pm.sample()`` as it comes, two cores."""
+    """The model as one would write it, with ``pm.sample()`` as it comes, two cores.
+
+    Effects are centred: with a million spells the data are informative, and not centred it takes far longer.
+    """
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -92,8 +95,8 @@ def pymc_default(cells, names):
         coef = pm.Normal("coef", 0.0, 1.0, shape=5)
         walk_sd, group_sd = pm.HalfNormal("walk_sd", 1.0), pm.HalfNormal("group_effect_sd", 0.5)
         spacing = np.diff(np.log(0.5 * (np.array(BREAKS[1:]) + np.array(BREAKS[:-1]))))
-        step = pm.Normal("walk_step_z", 0.0, 1.0, shape=n_steps) * walk_sd * np.sqrt(spacing)
-        effect = pm.Deterministic("group_effect", pm.Normal("group_effect_z", 0.0, 1.0, shape=N_GROUPS) * group_sd)
+        step = pm.Normal("walk_step", 0.0, walk_sd * np.sqrt(spacing))
+        effect = pm.Normal("group_effect", 0.0, group_sd, shape=N_GROUPS)
         baseline = pm.Deterministic("log_baseline", intercept + pt.dot(basis, step))
         eta = baseline[cells.period[some]] + pt.dot(cells.codes[some][:, :5].astype(float), coef)
         pm.Poisson("n_events", exposure[some] * pt.exp(eta + effect[cells.codes[some][:, 5]]), observed=events[some])

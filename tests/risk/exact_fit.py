@@ -35,7 +35,14 @@ class ExactFit:
         until = np.maximum(until, rows.reached[:, None])
         spent = self.cumulative(until, draws) - self.cumulative(rows.reached[:, None], draws)
         code = rows.codes[:, 0] if rows.codes.shape[1] else np.zeros(len(rows.reached), np.int64)
+        spent = np.where(until > self.schema.breaks[-1], np.nan, spent)
         return np.exp(-spent * self.factor[draws][:, code][:, :, None])
+
+    def new_group_name(self, rows):
+        return np.full(len(rows.reached), "", dtype=object)
+
+    def joint_survival(self, rows, until, quantile, *, draws=None):
+        return self.conditional_survival(rows, until, draws=draws)
 
     def n_at_risk(self, times):
         return np.where(np.asarray(times) <= self.schema.breaks[-1], self.at_risk, 0)

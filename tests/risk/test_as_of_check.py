@@ -97,3 +97,19 @@ def test_a_window_too_short_to_check(calm):
     spells = SpellTable.from_events(calm.log, window, SILENCE)
     with pytest.raises(ArgumentError, match="longer window"):
         as_of_check(spells, HierarchicalModel("1"))
+
+
+def test_a_kind_that_had_not_happened_yet(calm):
+    """The first ticket comes after the cutoff: until then nobody had one, and the check still runs."""
+    frame = calm.log.frame()
+    end = calm.window.resolve("UTC")[1]
+    late = frame[(frame["kind"] != "ticket") | (frame["time"] > end - 30 * 86_400_000_000)]
+    log = EventLog.from_frame(late, customer="customer_id", time="time", kind="kind", epoch_unit="us", timezone="UTC")
+    spells = SpellTable.from_events(log, calm.window, SILENCE)
+    features = [Count("order", days=60), Count("ticket", days=60)]
+    bins = {"count_order_60d": [0, 1, np.inf], "count_ticket_60d": [0, 0.5, np.inf]}
+    with pytest.warns(UserWarning, match="count_ticket_60d"):
+        check = as_of_check(
+            spells, HierarchicalModel("count_order_60d + count_ticket_60d", on_bad="drop"), features=features, bins=bins,
+        )  # fmt: skip
+    assert check.observed > 0

@@ -167,7 +167,9 @@ def test_statuses(three):
     assert row(frame, "new", 60)["churn_probability"] == 0.0
     assert row(frame, "gone", 60)["status"] == "already_churned"
     far = churn_risk(fit_for(three, [[0.01, 0.02, 0.02]]), three, [90]).frame()
-    assert row(far, "old", 90)["no_return_status"] == "extrapolated"  # 181 + 90 days: beyond the last break
+    assert row(far, "old", 90)["no_return_status"] == "refused"  # 181 + 90 days: beyond the last break
+    assert np.isnan(row(far, "old", 90)["no_return_probability"])
+    assert row(far, "old", 90)["churn_probability"] == 1.0  # known, not modelled
 
 
 def test_a_failed_gate_is_refused_or_labelled(three):
@@ -244,3 +246,51 @@ def test_draws_of_a_stranger(three):
         risk.draws(["quiet", "nobody"])
     with pytest.raises(ArgumentError, match="no totals by 'country'"):
         risk.totals("country")
+
+
+def test_what_the_fit_cannot_reach_is_refused_before_work():
+    spells = shop({"new": ["2024-06-26"], "quiet": ["2024-05-12"]}, days=150)
+    cells = CellTable.from_periods(PeriodTable.from_spells(spells, breaks=(0.0, 30.0, 90.0)))
+    fit = ExactFit(cells.schema, np.full((1, 2), 0.01), np.ones((1, 1)), OK)
+    with pytest.raises(HorizonError, match="reaches 90 days of silence, and churn is defined at 150"):
+        churn_risk(fit, spells, [30])
+
+
+def test_closures_are_refused_not_taken_for_silence():
+    spells = shop_with_closures()
+    fit = fit_for(spells, [[0.01, 0.02, 0.02]])
+    with pytest.raises(DefinitionError, match=r"closures \(closed\) compete"):
+        churn_risk(fit, spells, [30])
+
+
+def shop_with_closures() -> SpellTable:
+    rows = pa.table({
+        "who": ["a", "a", "b"], "at": ["2024-05-01", "2024-05-20", "2024-06-01"], "kind": ["order", "closed", "order"],
+    })  # fmt: skip
+    log = EventLog.from_frame(rows, customer="who", time="at", kind="kind", time_format="iso", timezone="UTC")
+    churn = Silence(("order",), 90, terminal=("closed",))
+    return SpellTable.from_events(log, ObservationWindow("2024-01-01", "2024-07-01"), churn)
+
+
+def test_expected_is_the_sum_of_the_probabilities(many, many_fit):
+    """Not the mean of simulated counts, which is the same number with noise."""
+    risk = churn_risk(many_fit, many, [30, 90])
+    frame = risk.frame()
+    alive = frame[frame["status"] != "already_churned"].groupby("horizon")["churn_probability"].sum()
+    assert risk.totals()["expected"].to_numpy() == pytest.approx(alive.to_numpy(), abs=1e-9)
+    assert (risk.totals()[["lower", "upper"]] % 1 == 0).all().all()  # customers are whole
+
+
+def test_one_draw_gives_no_bounds(many, many_fit):
+    frame = churn_risk(many_fit, many, [90], n_draws=1).frame()
+    alive = frame[frame["status"] == "supported"]
+    assert alive["lower"].isna().all()
+    assert alive["churn_probability"].notna().all()
+
+
+def test_every_frame_carries_its_caveats(three):
+    fit = fit_for(three, [[0.01, 0.02, 0.02]])
+    risk = churn_risk(fit, three, [60])
+    for frame in (risk.frame(), risk.totals()):
+        assert frame.attrs["caveats"] == list(risk.caveats)
+        assert frame.attrs["ci_kind"] == "eti"

@@ -245,7 +245,8 @@ def test_a_gap_whose_look_back_reaches_before_the_window_is_unallocated_with_its
 
 
 def test_a_look_back_that_begins_exactly_with_the_window_is_covered(cells):
-    assert cells(ROWS[:1], features=[Count("order", days=10)]).unallocated == ()
+    for days in (10, 10 + 1 / DAY_US):  # the look-back is open at its far end: one microsecond more still begins inside
+        assert cells(ROWS[:1], features=[Count("order", days=days)]).unallocated == ()
     with pytest.raises(EmptyDataError):
         cells(ROWS[:1], features=[Count("order", days=10 + 2 / DAY_US)])
 
@@ -362,9 +363,11 @@ def test_time_at_risk_in_cells_is_carried_exactly(cells):
     rows = [("a", 1_704_067_200_000_000 + 1), ("b", 1_704_067_200_000_000 + DAY_US - 1)]
     table = cells(rows, breaks=[0, 100])
     assert (table.exposure_days.tolist(), table.exposure_rest.tolist()) == ([119], [0])
-    both = table + table + cells(rows[:1], breaks=[0, 100])
-    assert both.total_exposure_us() == 2 * 119 * DAY_US + 60 * DAY_US - 1
-    assert both.exposure_rest.tolist() == [DAY_US - 1]
+    first = cells(rows[:1], breaks=[0, 100])
+    both = first + first + first
+    assert (first.exposure_days.tolist(), first.exposure_rest.tolist()) == ([59], [DAY_US - 1])
+    assert (both.exposure_days.tolist(), both.exposure_rest.tolist()) == ([179], [DAY_US - 3])
+    assert both.total_exposure_us() == 180 * DAY_US - 3
 
 
 # Sums of tables ---------------------------------------------------------------------------------------------------
@@ -380,6 +383,8 @@ def test_levels_of_text_are_united(cells):
     assert both.total_exposure_us() == one.total_exposure_us() + other.total_exposure_us()
     again = other + one
     assert again.schema == both.schema
+    late = cells([("d", "2024-01-20", "order", 1.0, "zz")], **settings)
+    assert (both + late).schema.columns[0].labels == ("DE", "FR", "zz", NONE_YET)
     np.testing.assert_array_equal(again.n_events, both.n_events)
 
 

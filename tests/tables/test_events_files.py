@@ -296,7 +296,7 @@ def test_another_database_is_refused_without_asking_the_network(read, refuses, t
         connection.execute("CREATE TABLE log (who TEXT)")
     with refuses(FileFormatError, "'a.db' cannot be opened as a DuckDB database") as caught:
         read("a.db", table="log")
-    assert "download" not in str(caught.value)
+    assert "xtension" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.json", "a", "a.csv.zip"])
@@ -406,7 +406,7 @@ def test_a_header_that_is_not_utf8_is_refused(read, refuses):
 
 
 def test_a_bad_byte_is_found_where_a_character_lies_across_two_megabytes(read, refuses):
-    content = HEADER.encode() + b"1,2024-01-01,1,FR\n" * 58_000
+    content = HEADER.encode() + b"1,2024-01-01,1,FR\n" * 60_000
     content = content[: (1 << 20) - 1] + "é".encode() + b"\n" + b"\xff\n"
     with refuses(FileFormatError, f"byte {content.index(0xFF):,} (counted from 0)"):
         read("a.csv", content)

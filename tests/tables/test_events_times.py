@@ -23,7 +23,7 @@ from churnsurv.errors import (
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.spells import SpellTable
-from churnsurv.tables.window import DAY_US, ObservationWindow
+from churnsurv.tables.window import DAY_US, ObservationWindow, resolve_moment
 from churnsurv.tables.zones import offset_changes
 
 UTC = dt.UTC
@@ -427,6 +427,14 @@ def test_events_at_or_after_the_end_are_refused(make_log, refuses):
         SpellTable.from_events(log, ObservationWindow("2024-01-01", "2024-02-01"), Silence(("order",), 10))
 
 
+def test_an_event_exactly_at_the_end_is_refused_and_one_a_microsecond_before_is_not(make_log, refuses):
+    window = ObservationWindow("2024-01-01", "2024-02-01")
+    with refuses(WindowError, "1 of 1 events lie at or after the window's end", count=1):
+        SpellTable.from_events(make_log([("a", "2024-02-01")]), window, Silence(("order",), 10))
+    last = make_log([("a", "2024-01-31 23:59:59.999999")])
+    assert SpellTable.from_events(last, window, Silence(("order",), 10)).exposure_us == 1
+
+
 def test_before_cuts_strictly_and_on_purpose(make_log):
     log = make_log([("a", "2024-01-05"), ("a", "2024-02-01"), ("a", "2024-01-31 23:59:59")])
     assert log.before("2024-02-01").n_events == 2
@@ -484,3 +492,17 @@ def test_dates_moments_and_texts_mean_the_same_window():
     end = dt.datetime(2024, 2, 1, tzinfo=PARIS)
     for given in ("2024-02-01", dt.date(2024, 2, 1), "2024-02-01T00:00", end, pd.Timestamp(end), "2024-01-31T23:00Z"):
         assert ObservationWindow("2024-01-01", given).resolve("Europe/Paris")[1] == 1_706_742_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("moment", "word"), [("2024-03-31T01:30", "does not exist"), ("2024-10-27T01:30", "exists twice")]
+)
+def test_a_window_edge_that_the_clocks_skip_or_repeat(moment, word):
+    with pytest.raises(LocalTimeError, match=word):
+        resolve_moment(moment, "Europe/London", "start")
+    assert resolve_moment(moment + "+00:00", "Europe/London") == resolve_moment(moment, "UTC")
+
+
+def test_a_date_begins_at_its_first_moment_where_midnight_is_skipped():
+    """Sao Paulo put its clocks forward at midnight of 4 November 2018: the day began at 01:00, 03:00 UTC."""
+    assert resolve_moment("2018-11-04", "America/Sao_Paulo") == resolve_moment("2018-11-04T03:00", "UTC")

@@ -232,12 +232,15 @@ def test_a_type_that_the_engine_cannot_read_is_refused(engine, refuses):
 
 
 def test_duplicate_rows_are_kept_counted_and_shown(read):
-    log = read({"who": ["a", "a", "a", "b"], "v": [1.0, 1.0, 1.0, None]}, values=("v",))
-    assert log.n_events == 4
+    log = read({"who": ["a", "a", "a", "b", "c", "c"], "v": [1.0, 1.0, 1.0, None, None, None]}, values=("v",))
+    assert log.n_events == 6
     (fault,) = log.faults
-    assert (fault.name, fault.count, fault.total) == ("duplicate", 2, 4)
+    assert (fault.name, fault.count, fault.total) == ("duplicate", 3, 6)
     assert fault.action == "kept (equal in every column that was read)"
-    assert fault.rows == ({"customer_id": "a", "time": "2024-01-01 00:00:00 UTC", "kind": "activity", "times": 3},)
+    assert fault.rows == (
+        {"customer_id": "a", "time": "2024-01-01 00:00:00 UTC", "kind": "activity", "times": 3},
+        {"customer_id": "c", "time": "2024-01-01 00:00:00 UTC", "kind": "activity", "times": 2},
+    )
 
 
 def test_rows_that_differ_in_one_column_are_no_duplicates(read):
