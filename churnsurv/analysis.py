@@ -63,6 +63,11 @@ def default_horizons(days: float) -> tuple[float, ...]:
     return tuple(sorted({float(max(1, round(days * k / 3))) if k < 3 else float(days) for k in (1, 2, 3)}))
 
 
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise ArgumentError(f"seed={seed} is negative.", hint="any whole number from 0 on will do, such as seed=1.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
     """What is asked of a log: churn, window, covariates and horizons.
@@ -114,6 +119,14 @@ class Analysis:
             self.churn.check_horizon(horizon)
         if self.draws < 1:
             raise ArgumentError(f"draws={self.draws} is less than 1.", hint="a thousand draws per chain is usual.")
+        _check_seed(self.seed)
+        covered = self.window.days("UTC")
+        if self.churn.days >= covered:
+            raise ArgumentError(
+                f"a silence of {self.churn.days:g} days does not fit into a window of {covered:.0f} days.",
+                consequence="Nobody can be seen to complete it, so no chance of churn could be told.",
+                hint="a shorter silence, or a longer log.",
+            )
         if not 0 < look_back < math.inf:
             raise ArgumentError(
                 f"a look-back of {look_back:g} days is not positive.",
@@ -252,6 +265,7 @@ def score(
         If the log does not fit the fit.
     """
     tell = progress or _silent
+    _check_seed(seed)
     with noting() as notes:
         tell("gaps", 0.0)
         spells = SpellTable.from_events(log, window, fit.schema.churn)

@@ -5,7 +5,7 @@ from churnsurv.cli.commands import app
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="churnsurv")
 
 
 __all__ = ["app", "main"]

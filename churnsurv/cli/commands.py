@@ -15,6 +15,7 @@ from churnsurv.cli.parse import (
     LogOptions,
     check_activity,
     check_agreement,
+    check_fit,
     check_folder,
     days_list,
     feature_columns,
@@ -24,6 +25,7 @@ from churnsurv.cli.parse import (
     silence_of,
 )
 from churnsurv.cli.summary import print_summary
+from churnsurv.errors import ArgumentError
 from churnsurv.report.outputs import write_outputs
 from churnsurv.tables.churn import Silence
 
@@ -69,15 +71,22 @@ def _common(
 
 
 def _deliver(result: AnalysisResult, out: Path, title: str | None, notes: list[str]) -> dict[str, Path]:
-    return write_outputs(
-        out,
-        result.risk,
-        cells=result.cells,
-        check=result.check,
-        check_note=result.check_note,
-        title=title,
-        notes=(*notes, *result.notes),
-    )
+    try:
+        return write_outputs(
+            out,
+            result.risk,
+            cells=result.cells,
+            check=result.check,
+            check_note=result.check_note,
+            title=title,
+            notes=(*notes, *result.notes),
+        )
+    except OSError as error:
+        raise ArgumentError(
+            f"the results cannot be written to {str(out)!r}: {error.strerror or error}.",
+            consequence="Files that were already written are whole; the others are those of an earlier run, or none.",
+            hint="make room, or name another folder with --out.",
+        ) from error
 
 
 @app.command(epilog="Takes about a minute or two. Open churnsurv-demo/report.html afterwards.")
@@ -204,6 +213,7 @@ def score(
         epoch_unit=epoch_unit, on_ambiguous=on_ambiguous, on_bad=on_bad, delimiter=delimiter, encoding=encoding,
         table=table, end=end, drop_after_end=drop_after_end,
     )  # fmt: skip
+    check_fit(fit)
     saved = churnsurv.load(fit)
     check_agreement(
         saved.schema, timezone=timezone, churn=churn, kind=kind, activity=name_list(activity), value=value,

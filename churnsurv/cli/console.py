@@ -35,6 +35,20 @@ _SETTING: Final = re.compile(
 _CALL: Final = re.compile(r"\w+\.\w+\([^)]*\) \(on the command line (--[\w-]+)\)")
 _ASIDE: Final = re.compile(r"(?: \(|; )on the command line --[\w-]+\)?")
 _ATTRIBUTE: Final = re.compile(r"; error\.rows holds the first \d+")
+_WORDS: Final = {
+    "check time_format or epoch_unit": "check --time-format or --epoch-unit",
+    "name text columns in labels=": "name text columns with --group",
+    "name it in values= or in labels=, once": "name each column once, with --value or with --group",
+    "features that look back less far": "a shorter --look-back",
+    "define Silence with more days": "a longer silence in --churn",
+    "fit.save(path) writes a file that churnsurv.load(path) reads": "give the file 'fit' that churnsurv report wrote",
+    "a longer window, or KaplanMeierModel for a flat curve": "a longer window: nobody in this log came back",
+    "fit.save(path) writes one": "churnsurv report writes one, the file 'fit' in its output folder",
+}
+"""Hints that name arguments of a call, and how the command line says the same."""
+_NUMBER: Final = re.compile(r"\b(draws|seed)=(-?\d+)")
+# Characters that a shell leaves alone outside quotes.
+_PLAIN: Final = re.compile(r"[\w./:+…-]+")
 _EXIT_REFUSED: Final = 2
 _EXIT_STOPPED: Final = 130
 
@@ -120,12 +134,16 @@ def for_terminal(message: str) -> str:
     'leave them out: --drop-after-end.'
     """
     message = _ASIDE.sub("", _SETTING.sub(_option, _CALL.sub(r"\1", message)))
+    message = _NUMBER.sub(r"--\1 \2", message)
+    for words, said in _WORDS.items():
+        message = message.replace(words, said)
     lines = _ATTRIBUTE.sub("", message).splitlines()
     return "\n".join(clean_text(line, longest=2000) for line in lines)
 
 
 def _option(found: re.Match[str]) -> str:
-    value = f'"{found[3]}"' if " " in found[3] else found[3]
+    value = "tab" if found[3] in ("\t", "\\t") else found[3]
+    value = value if _PLAIN.fullmatch(value) else f'"{value}"'
     return f"--{found[1].replace('_', '-')} {value}"
 
 

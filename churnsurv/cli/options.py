@@ -16,7 +16,9 @@ _RUN = "The run"
 LogFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="Event log: .csv, .tsv, .parquet, .ndjson (also .gz), .duckdb.")
 ]
-FitFolder = Annotated[Path, typer.Argument(metavar="FIT", help="Saved fit: the **fit** in an earlier output folder.")]
+FitFolder = Annotated[
+    Path, typer.Argument(metavar="FIT", help="Saved fit: the file **fit** in an earlier output folder.")
+]
 
 Customer = Annotated[
     str, typer.Option("--customer", metavar="COLUMN", help="Who: customer ids.", rich_help_panel=_COLUMNS)

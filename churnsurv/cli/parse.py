@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
+import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from churnsurv.errors import ArgumentError, DefinitionError, WindowError
+from churnsurv.errors import ArgumentError, DataWarning, DefinitionError, WindowError
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.schema import CellSchema
@@ -127,9 +128,39 @@ def check_folder(out: Path) -> None:
         raise ArgumentError(
             f"--out {str(out)!r} cannot be a folder: {str(there)!r} is a file.", hint="name another folder."
         )
-    if not os.access(there, os.W_OK | os.X_OK):
+    try:
+        # Permission bits do not tell of read-only disks, and an administrator passes them all.
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
         raise ArgumentError(
-            f"--out {str(out)!r} cannot be written: no permission in {str(there)!r}.", hint="name another folder."
+            f"--out {str(out)!r} cannot be written: {error.strerror or error} in {str(there)!r}.",
+            hint="name another folder.",
+        ) from error
+
+
+def check_fit(fit: Path) -> None:
+    """Refuse a place where no fit lies, and say where it is looked for.
+
+    Parameters
+    ----------
+    fit : Path
+        As given on the command line.
+
+    Raises
+    ------
+    ArgumentError
+        If it is a folder or nothing at all.
+    """
+    inside = fit / "fit"
+    if fit.is_dir():
+        hint = (
+            f"write {str(inside)!r}." if inside.is_file() else "churnsurv report writes one, the file 'fit' in --out."
+        )
+        raise ArgumentError(f"the fit {str(fit)!r} is a folder, not a saved fit.", hint=hint)
+    if not fit.exists():
+        raise ArgumentError(
+            f"there is no saved fit {str(fit)!r}.", hint="churnsurv report writes one, the file 'fit' in --out."
         )
 
 
@@ -207,7 +238,13 @@ class LogOptions:
             table=self.table,
             **choices,
         )
-        return log.before(self.end) if self.drop_after_end else log
+        if not self.drop_after_end:
+            return log
+        kept = log.before(self.end)
+        if later := log.n_events - kept.n_events:
+            text = f"{later:,} of {log.n_events:,} events at or after {self.end} were left out on purpose."
+            warnings.warn(text, DataWarning, stacklevel=2)
+        return kept
 
 
 def check_activity(kind: str | None, activity: tuple[str, ...]) -> None:
@@ -284,23 +321,18 @@ def check_agreement(
     rule, kinds = schema.churn, schema.churn.kinds
     for option, given, has in (
         ("--timezone", timezone, schema.timezone),
-        ("--churn", churn and silence_days(churn), rule.days),
+        ("--churn", churn and f"silence:{silence_days(churn):g}", f"silence:{rule.days:g}"),
         ("--activity", set(activity), set(kinds)),
         ("--value", value and {value}, set(values)),
         ("--group", set(groups), set(labels)),
     ):
         if given and given != has:
-            shown = (
-                ", ".join(sorted(has)) or "none"
-                if isinstance(has, set)
-                else f"{has:g}"
-                if isinstance(has, float)
-                else has
-            )
+            shown, said = (", ".join(sorted(x)) or "none" if isinstance(x, set) else x for x in (has, given))
+            instead = "give what the fit has" if option == "--timezone" else f"leave {option} out"
             raise DefinitionError(
-                f"{option} contradicts the fit, which has {shown}.",
+                f"{option} {said} contradicts the fit, which has {shown}.",
                 consequence="The numbers would answer another question than the one the fit was made for.",
-                hint=f"leave {option} out or give what the fit has, or make a new fit with churnsurv report.",
+                hint=f"{instead}, or make a new fit with churnsurv report.",
             )
     if kind is None and kinds != _ALL:
         raise DefinitionError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from churnsurv.plots.labels import clean_text
+from churnsurv.plots.labels import clean_text, note_words
 from churnsurv.plots.rows import rows_of
 from churnsurv.report.sentences import count_range, quantity
 
@@ -39,7 +39,9 @@ def summary_lines(result: AnalysisResult, files: Mapping[str, Path]) -> list[str
     list of str
         Lines, without line ends.
     """
-    return [*_found(result), "", *_caveats([*result.risk.caveats, *result.notes]), "", *_files(files)]
+    schema = result.risk.fit.schema
+    notes = [note_words(schema, note) for note in result.notes]
+    return [*_failed(result), *_found(result), "", *_caveats([*result.risk.caveats, *notes]), "", *_files(files)]
 
 
 def print_summary(result: AnalysisResult, files: Mapping[str, Path]) -> None:
@@ -53,6 +55,13 @@ def print_summary(result: AnalysisResult, files: Mapping[str, Path]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for line in summary_lines(result, files):
         console.print(line, markup=False)
+
+
+def _failed(result: AnalysisResult) -> list[str]:
+    """Say first of all what makes every number below worthless."""
+    if result.fit.info.reliable:
+        return []
+    return ["The computation failed its checks: do not act on these numbers.", ""]
 
 
 def _found(result: AnalysisResult) -> list[str]:

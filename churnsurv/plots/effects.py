@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from churnsurv.plots.groups import group_sizes, named_groups
 from churnsurv.plots.labels import column_label, level_label
+from churnsurv.plots.risk import alive_rows
 from churnsurv.plots.rows import rows_of
 from churnsurv.plots.style import BLUE, GRID, INK, MUTED, NARROW, WIDE, finish, layered
 
@@ -50,7 +51,7 @@ def effects_data(risk: RiskTable) -> pd.DataFrame:
 def _levels(risk: RiskTable, column: str, effects: pd.DataFrame) -> list[dict[str, object]]:
     is_group = bool((effects["reference"] == "").any())
     found = {str(row["level"]): row for row in rows_of(effects)}
-    references = [] if is_group else [str(name) for name in dict.fromkeys(effects["reference"])]
+    references = [] if is_group else _references(risk, column, effects)
     if is_group:
         shown = [name for name in named_groups(group_sizes(risk, column), shown=_SHOWN) if name in found]
     else:
@@ -59,14 +60,30 @@ def _levels(risk: RiskTable, column: str, effects: pd.DataFrame) -> list[dict[st
     words = partial(level_label, risk.fit.schema, column)
     common = {"column": column, "title": title[:1].upper() + title[1:], "is_group": is_group}
     rows: list[dict[str, object]] = []
+    against = AVERAGE if is_group else " or ".join(words(level) for level in shown if level in references)
     for level in shown:
-        row = found.get(level, {"reference": level, "hazard_ratio": 1.0, "lower": 1.0, "upper": 1.0})
+        row = found.get(level, {"hazard_ratio": 1.0, "lower": 1.0, "upper": 1.0})
         rows.append(
             {**common, "level": words(level), "is_reference": level not in found}
-            | {"reference": AVERAGE if is_group else words(str(row["reference"]))}
+            | {"reference": against}
             | {name: float(row[name]) for name in ("hazard_ratio", "lower", "upper")}
         )
     return rows
+
+
+def _references(risk: RiskTable, column: str, effects: pd.DataFrame) -> list[str]:
+    """List the reference, and the levels that share it because other columns determine them.
+
+    A level without an effect that still has predictions stands where the reference does: comparing with the
+    reference alone would name a comparison that the data do not hold.
+    """
+    references = [str(name) for name in dict.fromkeys(effects["reference"])]
+    used = {*references, *(str(name) for name in effects["level"])}
+    labels = next((known.labels for known in risk.fit.schema.columns if known.name == column), ())
+    if used.issuperset(labels):
+        return references
+    told = {str(level) for level in alive_rows(risk)[column]}
+    return references + [label for label in labels if label not in used and label in told]
 
 
 def _in_order(risk: RiskTable, column: str, levels: list[str]) -> list[str]:

@@ -160,6 +160,40 @@ def level_label(schema: CellSchema, name: str, level: str) -> str:
     return clean_text(level)
 
 
+def note_words(schema: CellSchema, note: str) -> str:
+    """Note about the data as a sentence: terms such as ``column[level]`` in words, and a capital in front.
+
+    Parameters
+    ----------
+    schema : CellSchema
+        Schema of the cells, which knows columns and levels.
+    note : str
+        Warning that was given on the way.
+
+    Returns
+    -------
+    str
+        Words.
+
+    Examples
+    --------
+    >>> from churnsurv.tables.churn import Silence
+    >>> column = PatternColumn("gap", ("0.728–14.0371", "14.0371–40.2", "40.2–89.9771"), (0.728, 14.0371, 40.2, 89.9771))
+    >>> schema = CellSchema(Silence(("order",), 90), (0.0, 90.0), (column,))
+    >>> note_words(schema, "left out: gap[40.2–89.9771] (determined by other terms).")
+    'Left out: “gap: over 40” (determined by other terms).'
+    """
+    for column in schema.columns:
+        title = column_label(schema, column.name)
+        for level in column.labels:
+            note = note.replace(f"{column.name}[{level}]", f"“{title}: {level_label(schema, column.name, level)}”")
+        note = note.replace(f"{column.name} (always the same)", f"“{title}” (always the same)")
+    # Hints are for whoever called the library; who reads the report or the summary cannot follow them.
+    note = " ".join(line.strip() for line in note.splitlines() if not line.startswith("Hint: "))
+    note = clean_text(note, longest=1000)
+    return note[:1].upper() + note[1:]
+
+
 def _shown_levels(schema: CellSchema, column: PatternColumn) -> dict[str, str]:
     if column.edges is None or len(column.edges) < 3:
         return {}

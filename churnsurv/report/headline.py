@@ -65,6 +65,16 @@ def headline_data(risk: RiskTable) -> dict[str, object]:
             "apart": True,
         }
     )
+    unknown = n_refused(risk)
+    if unknown:
+        cards.append(
+            {
+                "label": "risk not known",
+                "figure": count(unknown),
+                "detail": "active, but the log tells too little about them; not counted above",
+                "apart": True,
+            }
+        )
     return {
         "before": before,
         "range": shown,
@@ -96,7 +106,7 @@ def _card(row: dict[str, float]) -> dict[str, object]:
     }
 
 
-def banners_data(risk: RiskTable, check: AsOfCheck | None) -> list[dict[str, object]]:
+def banners_data(risk: RiskTable, check: AsOfCheck | None, *, earlier: bool = False) -> list[dict[str, object]]:
     """Collect what limits every number of the report, most serious first.
 
     Parameters
@@ -105,6 +115,8 @@ def banners_data(risk: RiskTable, check: AsOfCheck | None) -> list[dict[str, obj
         The risk.
     check : AsOfCheck or None
         Its check against the past.
+    earlier : bool
+        Whether the model was fitted on an earlier log than this one.
 
     Returns
     -------
@@ -124,6 +136,8 @@ def banners_data(risk: RiskTable, check: AsOfCheck | None) -> list[dict[str, obj
         )
     if check is not None and not check.lower <= check.observed <= check.upper:
         banners.append(_missed(check))
+    if earlier:
+        banners.append(_earlier(info.n_spells))
     days = risk.spells.window.days(risk.fit.schema.timezone)
     if days < _TWO_YEARS:
         banners.append(_season(days))
@@ -150,6 +164,17 @@ def _missed(check: AsOfCheck) -> dict[str, object]:
             f"Made as of {date_words(dt.date.fromisoformat(check.cutoff))} from what was known then, it did not hold. "
             f"{check.verdict} "
             "Read the ranges of this report as at least that uncertain."
+        ],
+    }
+
+
+def _earlier(n_spells: int) -> dict[str, object]:
+    return {
+        "serious": False,
+        "title": "The model is from an earlier log",
+        "texts": [
+            f"It was fitted on {quantity(n_spells, 'gap')} of an earlier log and is used here as it is. Whatever has changed "
+            "since in how fast customers come back is not in these numbers."
         ],
     }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import TYPE_CHECKING, Final
 
-from churnsurv.plots.labels import clean_text
+from churnsurv.plots.labels import clean_text, note_words
+from churnsurv.plots.risk import alive_rows
 from churnsurv.report.headline import n_refused
-from churnsurv.report.sentences import count, listing, period_words, quantity
+from churnsurv.report.sentences import count, period_words, quantity
 from churnsurv.tables.faults import Fault
-from churnsurv.tables.window import moment_of, read_zone
+from churnsurv.tables.window import DAY_US, moment_of, read_zone
 
 if TYPE_CHECKING:
     from churnsurv.risk.table import RiskTable
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 _REFUSED: Final = (
     "For {n} no chance is told, and they are not counted among those at risk: the log does not reach back far enough to "
     "know their history, or the model has never seen their like."
+)
+_NEW_GROUP: Final = (
+    "For {n} the group was not in the data that the model learnt from; its effect is averaged over what groups "
+    "are like."
 )
 _EXTRAPOLATED: Final = (
     "For {n} the chance is marked as an extrapolation: a number lies outside the range the model has seen, or too few "
@@ -92,12 +98,14 @@ def left_out_data(risk: RiskTable, cells: CellTable, notes: tuple[str, ...]) -> 
     """
     faults = [_fault(fault) for fault in risk.spells.faults]
     parts = [part for part in cells.unallocated if part.exposure_us or part.n_spells]
-    texts = [clean_text(note, longest=1000) for note in notes]
-    for n, text in ((n_refused(risk), _REFUSED), (_n_extrapolated(risk), _EXTRAPOLATED)):
+    texts = [note_words(risk.fit.schema, note) for note in notes]
+    numbers = (n_refused(risk), _n_extrapolated(risk), _n_new_group(risk))
+    for n, text in zip(numbers, (_REFUSED, _EXTRAPOLATED, _NEW_GROUP), strict=True):
         texts += [text.format(n=quantity(n, "customer"))] if n else []
     if not faults:
         texts.insert(0, "No fault was found in the log.")
-    texts.append(_share_left_out(cells, sum(part.exposure_us for part in parts)))
+    left_out = sum(part.exposure_us for part in parts)
+    texts.append(_share_left_out(cells, left_out) if fitted_on(risk, cells) else _share_outside(cells, left_out))
     return {
         "texts": texts,
         "faults": faults,
@@ -121,6 +129,44 @@ def _n_extrapolated(risk: RiskTable) -> int:
     return int(frame.loc[frame["status"] == "extrapolated", "customer_id"].nunique())
 
 
+def _n_new_group(risk: RiskTable) -> int:
+    rows = alive_rows(risk)
+    return int(rows.loc[rows["new_group"].astype(bool), "customer_id"].nunique())
+
+
+def fitted_on(risk: RiskTable, cells: CellTable) -> bool:
+    """Tell whether the model learnt from these cells, or from an earlier log.
+
+    Parameters
+    ----------
+    risk : RiskTable
+        The risk.
+    cells : CellTable
+        Cells of the log that the risk was told from.
+
+    Returns
+    -------
+    bool
+        Whether the time at risk is that of the fit, with or without what is in no cell; also where the
+        fit does not tell.
+    """
+    known = risk.fit.info.exposure
+    totals = (float(cells.exposure.sum()), cells.total_exposure_us() / DAY_US)
+    return not known or any(math.isclose(known, total, rel_tol=1e-9) for total in totals)
+
+
+def _share_outside(cells: CellTable, left_out: int) -> str:
+    share = left_out / cells.total_exposure_us()
+    return (
+        "The model was not fitted on this log but on an earlier one. Where this report compares the two, it uses "
+        + (
+            f"all but {share:.0%} of this log's time at risk, for the reasons below."
+            if left_out
+            else "all of this log."
+        )
+    )
+
+
 def _share_left_out(cells: CellTable, left_out: int) -> str:
     if not left_out:
         return "All time at risk was used by the model."
@@ -132,7 +178,7 @@ def _share_left_out(cells: CellTable, left_out: int) -> str:
 
 
 def _fault(fault: Fault) -> dict[str, object]:
-    example = listing([f"{key} {value}" for key, value in fault.rows[0].items()]) if fault.rows else ""
+    example = ", ".join(f"{key} {value}" for key, value in fault.rows[0].items()) if fault.rows else ""
     return {
         "name": clean_text(fault.name),
         "count": fault.count,

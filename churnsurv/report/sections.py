@@ -11,7 +11,7 @@ from churnsurv.report.health import health_data
 from churnsurv.report.made import made_data
 from churnsurv.report.past import check_section, missing_check_section
 from churnsurv.report.patterns import cells_of
-from churnsurv.report.scope import left_out_data, window_data
+from churnsurv.report.scope import fitted_on, left_out_data, window_data
 from churnsurv.report.who import distribution_section, group_sections, riskiest_section
 from churnsurv.report.why import effects_section, survival_section
 
@@ -71,7 +71,7 @@ def report_data(
         "interval_note_text": interval_note(risk),
         "dagger": "\u00a0†" if interval_note(risk) else "",
         "headline": headline_data(risk),
-        "banners": banners_data(risk, check),
+        "banners": banners_data(risk, check, earlier=not fitted_on(risk, counted)),
         "window": window_data(risk),
         "left_out": left_out_data(risk, counted, tuple(notes)),
         "survival": survival_section(risk, counted),

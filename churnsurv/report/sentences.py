@@ -100,8 +100,8 @@ def count_range(lower: float, upper: float, *, most: float = math.inf) -> str:
     --------
     >>> count_range(412.3, 468.7), count_range(0, 0), count_range(5, 5)
     ('about 410 to 470', 'none', 'about 5')
-    >>> count_range(900, 1201, most=1203)
-    'about 900 to 1,203'
+    >>> count_range(900, 1201, most=1203), count_range(0.0, 1.0)
+    ('about 900 to 1,203', 'at most 1')
     """
     if not (math.isfinite(lower) and math.isfinite(upper)):
         return "not known"
@@ -109,7 +109,7 @@ def count_range(lower: float, upper: float, *, most: float = math.inf) -> str:
     high = high if high <= most else round(most)
     if low == high:
         return "none" if high == 0 else f"about {high:,}"
-    return f"about {low:,} to {high:,}"
+    return f"about {low:,} to {high:,}" if low else f"at most {high:,}"
 
 
 def percent(share: float, *, digits: int = 0) -> str:
@@ -261,7 +261,7 @@ def headline_parts(n_alive: int, lower: float, upper: float, *, silence: float, 
     who = quantity(n_alive, "customer") + (" who is" if n_alive == 1 else " who are")
     expected = count_range(lower, upper, most=n_alive)
     after = (
-        f"{'is' if expected == 'about 1' else 'are'} expected to fall silent for {silence:g} days "
+        f"{'is' if expected in ('about 1', 'at most 1') else 'are'} expected to fall silent for {silence:g} days "
         f"within the next {horizon:g} days."
     )
     return f"Of {who} still active,", expected, after

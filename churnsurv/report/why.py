@@ -145,7 +145,7 @@ def _strongest(clear: pd.DataFrame) -> list[str]:
     row = max(rows_of(clear), key=lambda row: abs(math.log(row["hazard_ratio"])))
     against = row["reference"] if row["is_group"] else f"with {row['reference']}"
     return [
-        f"The clearest difference is in “{row['title']}”: customers with {row['level']} come back "
+        f"The largest clear difference is in “{row['title']}”: customers with {row['level']} come back "
         f"{ratio(row['hazard_ratio'])} times as fast as {against}."
     ]
 

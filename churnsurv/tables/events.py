@@ -266,7 +266,9 @@ TimeFormatError, TimeZoneError, LocalTimeError
         """
         time = resolve_moment(moment, self.timezone)
         relation = self.engine.create("events", f"SELECT * FROM {self.table} WHERE time < {time}")
-        earlier = EventLog._of(relation, self.timezone, self.values, self.labels, self.faults)
+        kept = tuple(fault for fault in self.faults if fault.name != _DUPLICATE)
+        faults = (*kept, *_duplicates(relation))
+        earlier = EventLog._of(relation, self.timezone, self.values, self.labels, faults)
         return replace(earlier, other_kinds=self.other_kinds | frozenset(self.kinds()))
 
     def concat(self, other: EventLog) -> EventLog:

@@ -242,6 +242,8 @@ def file_source(
     EmptyDataError
         If it has no rows.
     """
+    if path.is_dir():
+        raise FileFormatError(f"{str(path)!r} is a folder, not a file.", hint="name one file of events.")
     if not path.is_file():
         raise FileFormatError(f"there is no file {str(path)!r}.", hint="check the path.")
     suffix = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()

@@ -25,6 +25,7 @@ import pytest
         ({"horizon": "0"}, ["--horizon '0'"]),
         ({"horizon": "30,30"}, ["--horizon '30,30'"]),
         ({"horizon": "120"}, ["120", "90"]),
+        ({"churn": "silence:400"}, ["a silence of 400 days does not fit into a window of 366 days"]),
         ({"end": "2023-12-31"}, ["--end 2023-12-31 is not after --start 2024-01-01"]),
         ({"end": "next week"}, ["next week", "--end 2011-12-10"]),
         ({"start": "2024-13-01"}, ["2024-13-01"]),
@@ -35,7 +36,8 @@ import pytest
         ({"delimiter": "::"}, ["--delimiter '::'"]),
         ({"encoding": "utf-99"}, ["utf-99"]),
         ({"look_back": "-5"}, ["look-back of -5 days"]),
-        ({"draws": "0"}, ["draws"]),
+        ({"draws": "0"}, ["--draws 0 is less than 1"]),
+        ({"seed": "-1"}, ["--seed -1 is negative"]),
     ],
     ids=str,
 )

@@ -140,10 +140,10 @@ def test_an_older_fit_is_said_to_be_unchecked(scored):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"--churn": "silence:60"}, "--churn contradicts the fit, which has 90"),
-        ({"--timezone": "UTC"}, "--timezone contradicts the fit, which has Europe/Paris"),
-        ({"--value": "Cost"}, "--value contradicts the fit, which has Revenue"),
-        ({"--group": "City"}, "--group contradicts the fit, which has Country"),
+        ({"--churn": "silence:60"}, "--churn silence:60 contradicts the fit, which has silence:90"),
+        ({"--timezone": "UTC"}, "--timezone UTC contradicts the fit, which has Europe/Paris"),
+        ({"--value": "Cost"}, "--value Cost contradicts the fit, which has Revenue"),
+        ({"--group": "City"}, "--group City contradicts the fit, which has Country"),
     ],
     ids=str,
 )
@@ -153,6 +153,14 @@ def test_score_refuses_another_question(reported, orders, run, tmp_path, changes
     found = run("score", reported[0] / "fit", orders, *[word for pair in given.items() for word in pair])
     assert found.exit_code == 2
     assert words in found.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_score_of_a_folder_says_where_the_fit_is(reported, orders, run, tmp_path):
+    given = [*OPTIONS, "--start", "2024-03-01", "--end", "2025-01-01", "--out", tmp_path / "out"]
+    found = run("score", reported[0], orders, *given)
+    assert found.exit_code == 2
+    assert f"write '{reported[0] / 'fit'}'" in found.stderr
     assert not (tmp_path / "out").exists()
 
 

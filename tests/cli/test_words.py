@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from churnsurv.cli.console import for_terminal
-from churnsurv.cli.parse import days_list, name_list, silence_days
+from churnsurv.cli.parse import LogOptions, days_list, name_list, silence_days
+from churnsurv.errors import DataWarning
 
 
 def test_help_names_the_commands(run):
@@ -69,7 +70,13 @@ def test_lists():
     ("message", "shown"),
     [
         ('state time_format="%Y-%m-%d %H:%M"', 'state --time-format "%Y-%m-%d %H:%M"'),
-        ("delimiter=';'", "--delimiter ;"),
+        ("delimiter=';'", '--delimiter ";"'),
+        ('delimiter="\\t"', "--delimiter tab"),
+        (
+            'Hint: check time_format or epoch_unit; on_bad="drop".',
+            "Hint: check --time-format or --epoch-unit; --on-bad drop.",
+        ),
+        ("features that look back less far.", "a shorter --look-back."),
         ('write timezone="UTC".\nline two', "write --timezone UTC.\nline two"),
         ("nothing to change", "nothing to change"),
         ("a\x1b[31mred", "a\ufffd[31mred"),
@@ -77,3 +84,13 @@ def test_lists():
 )
 def test_hints_speak_of_options(message, shown):
     assert for_terminal(message) == shown
+
+
+def test_events_left_out_on_purpose_are_counted(orders):
+    options = LogOptions(
+        path=orders, customer="Customer", time="When", kind=None, timezone="Europe/Paris", time_format="%Y-%m-%d %H:%M",
+        epoch_unit=None, on_ambiguous="raise", on_bad="raise", delimiter=",", encoding="utf-8", table=None,
+        end="2024-12-01", drop_after_end=True,
+    )  # fmt: skip
+    with pytest.warns(DataWarning, match=r"events at or after 2024-12-01 were left out on purpose"):
+        options.read(values=(), labels=())

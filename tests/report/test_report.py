@@ -34,6 +34,28 @@ def test_cells_counted_anew_are_those_of_the_fit(fit, risk, cells, check, tmp_pa
     assert report(fit, risk, tmp_path / "b.html", check=check).read_bytes() == given
 
 
+def test_a_model_from_an_earlier_log_is_said_at_the_top(risk, cells, check, data):
+    titles = [banner["title"] for banner in data["banners"]]
+    assert "The model is from an earlier log" not in titles
+    info = replace(risk.fit.info, exposure=float(cells.exposure.sum()), n_spells=12)
+    same = report_data(replace(risk, fit=replace(risk.fit, info=info)), cells=cells, check=check)
+    assert [banner["title"] for banner in same["banners"]] == titles
+    earlier = replace(risk, fit=replace(risk.fit, info=replace(info, exposure=info.exposure + 1)))
+    content = report_data(earlier, cells=cells, check=check)
+    assert any("fitted on 12 gaps of an earlier log" in str(banner["texts"]) for banner in content["banners"])
+    assert any("not fitted on this log" in text for text in content["left_out"]["texts"])
+
+
+def test_notes_are_told_in_words_and_without_hints(risk, cells, check):
+    column = next(column for column in risk.fit.schema.columns if column.edges is not None)
+    note = f"left out: {column.name}[{column.labels[-1]}].\nThe prior speaks.\nHint: fewer terms."
+    (text,) = [
+        t for t in report_data(risk, cells=cells, notes=[note])["left_out"]["texts"] if t.startswith("Left out: “")
+    ]
+    assert text.endswith("The prior speaks.")
+    assert column.name not in text
+
+
 def test_content_is_json(data):
     again = json.loads(json.dumps(data, allow_nan=False))
     assert again["headline"]["horizons"] == data["headline"]["horizons"]

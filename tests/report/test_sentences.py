@@ -50,7 +50,7 @@ def test_round_range(lower, upper, rounded):
     [
         (0, 0, "none"),
         (5, 5, "about 5"),
-        (0, 2, "about 0 to 2"),
+        (0, 2, "at most 2"),
         (math.nan, math.nan, "not known"),
         (0, math.inf, "not known"),
     ],
@@ -145,4 +145,7 @@ def test_headline_of_nobody_and_of_one():
     )
     assert " ".join(headline_parts(1, 1, 1, silence=90, horizon=30)) == (
         "Of 1 customer who is still active, about 1 is expected to fall silent for 90 days within the next 30 days."
+    )
+    assert " ".join(headline_parts(1, 0, 1, silence=90, horizon=30)) == (
+        "Of 1 customer who is still active, at most 1 is expected to fall silent for 90 days within the next 30 days."
     )
