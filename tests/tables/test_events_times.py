@@ -300,6 +300,11 @@ def test_numbers_are_read_in_the_stated_unit(read, unit, as_text):
     assert found(read([str(number) if as_text else number], epoch_unit=unit)) == ["2024-01-01 00:00:00"]
 
 
+@pytest.mark.parametrize("times", [[1_704_067_200_123_456_789], ["1704067200123456789"]])
+def test_nanoseconds_are_cut_to_the_microsecond_without_passing_through_a_float(read, times):
+    assert found(read(times, epoch_unit="ns")) == ["2024-01-01 00:00:00.123456"]
+
+
 @pytest.mark.parametrize("times", [[1_704_067_200.75], ["1704067200.75"]])
 def test_parts_of_a_second_are_kept(read, times):
     assert found(read(times, epoch_unit="s")) == ["2024-01-01 00:00:00.750000"]
