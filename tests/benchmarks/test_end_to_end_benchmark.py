@@ -26,7 +26,7 @@ from churnsurv import (
 
 @pytest.mark.slow
 def test_a_million_spells_from_the_log_to_the_posterior(benchmark):
-    shop = simulate_shop(170_000, rng=0)
+    shop = simulate_shop(200_000, rng=0)
     log = shop.log  # the export itself is the simulator's cost, not the library's
     seconds: dict[str, float] = {}
 
