@@ -309,7 +309,7 @@ def test_a_missing_file_and_a_folder_are_refused(read, refuses, tmp_path):
     with refuses(FileFormatError, "there is no file", "none.csv"):
         read("none.csv")
     (tmp_path / "d.csv").mkdir()
-    with refuses(FileFormatError, "there is no file", "d.csv"):
+    with refuses(FileFormatError, "is a folder, not a file", "d.csv"):
         read("d.csv")
 
 
