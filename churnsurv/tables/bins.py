@@ -56,7 +56,9 @@ def check_edges(name: str, edges: Sequence[float]) -> tuple[float, ...]:
     return kept
 
 
-def number_column(engine: Engine, table: str, feature: Feature, bins: Sequence[float] | Quantiles) -> PatternColumn:
+def number_column(
+    engine: Engine, table: str, feature: Feature, bins: Sequence[float] | Quantiles, *, blank: str = NONE_YET
+) -> PatternColumn:
     """Bins of one numeric feature.
 
     Parameters
@@ -69,24 +71,26 @@ def number_column(engine: Engine, table: str, feature: Feature, bins: Sequence[f
         Declaration.
     bins : sequence of float or Quantiles
         Edges, or how many bins.
+    blank : str
+        Level of what is not known.
 
     Returns
     -------
     PatternColumn
-        With its edges; ``none yet`` is a level only where it occurs.
+        With its edges; ``blank`` is a level only where it occurs.
     """
     name = quote(feature.name)
-    low, high, n, blank = engine.rows(
+    low, high, n, n_blank = engine.rows(
         f"SELECT min({name}), max({name}), count({name}), count(*) - count({name}) FROM {table} WHERE known"
     )[0]
-    if n == 0 and blank == 0:
+    if n == 0 and n_blank == 0:
         raise EmptyDataError(
             f"no spell has its look-back of {feature.lookback:g} days inside the window."
             if feature.lookback
             else "there is no spell.",
             hint="use a longer window, or features that look back less far.",
         )
-    none_yet = (NONE_YET,) if blank else ()
+    last = (blank,) if n_blank else ()
     if isinstance(bins, Quantiles) and n:
         cuts = ", ".join(f"quantile_disc({name}, {k / bins.n!r})" for k in range(1, bins.n))
         inner = engine.rows(f"SELECT {cuts} FROM {table} WHERE known")[0]
@@ -97,20 +101,20 @@ def number_column(engine: Engine, table: str, feature: Feature, bins: Sequence[f
         edges = (-math.inf, math.inf)
     else:
         edges = check_edges(feature.name, bins)
-    return PatternColumn(feature.name, (*bin_labels(edges, integer=feature.integer), *none_yet), edges)
+    return PatternColumn(feature.name, (*bin_labels(edges, integer=feature.integer), *last), edges, blank)
 
 
-def text_column(engine: Engine, table: str, feature: Feature) -> PatternColumn:
-    """Levels of one text feature, in alphabetical order, ``none yet`` last."""
+def text_column(engine: Engine, table: str, feature: Feature, *, blank: str = NONE_YET) -> PatternColumn:
+    """Levels of one text feature, in alphabetical order, ``blank`` last."""
     name = quote(feature.name)
     levels = [row[0] for row in engine.rows(f"SELECT DISTINCT {name} FROM {table} WHERE known ORDER BY 1")]
-    known = tuple(level for level in levels if level is not None and level != NONE_YET)
-    return PatternColumn(feature.name, (*known, NONE_YET) if len(known) < len(levels) else known)
+    known = tuple(level for level in levels if level is not None and level != blank)
+    return PatternColumn(feature.name, (*known, blank) if len(known) < len(levels) else known, None, blank)
 
 
 def code_sql(column: PatternColumn, name: str) -> str:
     """SQL text of the position in ``labels``; the definition of :meth:`PatternColumn.code_values` in SQL."""
-    none_yet = len(column.labels) - 1 if column.labels and column.labels[-1] == NONE_YET else -1
+    none_yet = len(column.labels) - 1 if column.labels and column.labels[-1] == column.blank else -1
     if column.edges is None:
         raise ArgumentError(f"{column.name} is text.")
     whens = "".join(f" WHEN {name} <= {edge!r} THEN {k}" for k, edge in enumerate(column.edges[1:-1]))

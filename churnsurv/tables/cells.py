@@ -10,7 +10,6 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
 from churnsurv.errors import ArgumentError, CellMismatchError
-from churnsurv.tables.features import NONE_YET
 from churnsurv.tables.schema import CellSchema, PatternColumn
 from churnsurv.tables.window import DAY_US
 
@@ -239,14 +238,14 @@ class CellTable:
 
 
 def _common_schema(first: CellSchema, second: CellSchema) -> tuple[CellSchema, tuple[list[IntArray], list[IntArray]]]:
-    for name in ("churn", "breaks", "features", "as_of", "timezone"):
+    for name in ("churn", "breaks", "features", "as_of", "timezone", "reach", "calendar"):
         if getattr(first, name) != getattr(second, name):
             raise CellMismatchError(
                 f"the two cell tables have different {name}: {getattr(first, name)} and {getattr(second, name)}.",
                 consequence="Their sums would mix different questions.",
                 hint="build both with the same definition, breaks, features and bins.",
             )
-    if [(c.name, c.edges) for c in first.columns] != [(c.name, c.edges) for c in second.columns]:
+    if [(c.name, c.edges, c.blank) for c in first.columns] != [(c.name, c.edges, c.blank) for c in second.columns]:
         raise CellMismatchError(
             f"the two cell tables have different columns or bin edges: {first.columns} and {second.columns}.",
             consequence="The same number would lie in different bins.",
@@ -267,7 +266,7 @@ def _common_column(first: PatternColumn, second: PatternColumn) -> PatternColumn
     labels = list(dict.fromkeys([*first.labels, *second.labels]))
     if first.edges is None:
         labels.sort()
-    labels.sort(key=lambda label: label == NONE_YET)  # stable: only moves it to the end
+    labels.sort(key=lambda label: label == first.blank)  # stable: only moves it to the end
     return replace(first, labels=tuple(labels))
 
 

@@ -13,7 +13,7 @@ _FIRST_BREAKS = (0.0, 3.0, 7.0, 14.0, 21.0, 30.0, 45.0, 60.0, 75.0, 90.0, 120.0,
 
 
 class ChurnDefinition(Protocol):
-    """What every definition answers; see :class:`Silence`."""
+    """What every definition answers; see :class:`Silence` and ``Cancellation``."""
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -25,8 +25,26 @@ class ChurnDefinition(Protocol):
         """What the days on the clock count, in words."""
         ...
 
+    @property
+    def on_tenure(self) -> bool:
+        """Whether the clock is the tenure since an origin; otherwise it is the gap since the last activity."""
+        ...
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """Kinds of event that open a spell."""
+        ...
+
     def describe(self) -> str:
         """Return one sentence for a person."""
+        ...
+
+    def check_horizon(self, horizon: float) -> None:
+        """Refuse a horizon that the definition cannot answer."""
+        ...
+
+    def default_breaks(self, longest: float) -> tuple[float, ...]:
+        """Period edges that suit the definition and reach ``longest`` days."""
         ...
 
     def to_json(self) -> dict[str, Json]:
@@ -104,6 +122,16 @@ class Silence:
     def clock(self) -> str:
         """What the days on the clock count."""
         return "days since last activity"
+
+    @property
+    def on_tenure(self) -> bool:
+        """Whether the clock is the tenure."""
+        return False
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """Kinds of event that open a gap."""
+        return self.kinds
 
     def describe(self) -> str:
         """Return one sentence for a person."""

@@ -11,28 +11,33 @@ from churnsurv._typing import IntArray
 from churnsurv.errors import ArgumentError, ConservationError
 from churnsurv.tables.bins import Bins, Quantiles, code_sql, number_column, outside_sql, text_column
 from churnsurv.tables.cells import CellTable, Unallocated
-from churnsurv.tables.engines import quote
-from churnsurv.tables.features import NONE_YET, Feature
-from churnsurv.tables.histories import is_text_feature
-from churnsurv.tables.periods import PeriodTable, lookback_reason, period_key, period_sql
+from churnsurv.tables.covariates import is_text
+from churnsurv.tables.engines import literal, quote
+from churnsurv.tables.features import NONE_YET, NOT_YET, Feature
+from churnsurv.tables.parts import MONTH
+from churnsurv.tables.periods import PeriodTable, lookback_reason
 from churnsurv.tables.schema import CellSchema, PatternColumn
 from churnsurv.tables.window import DAY_US
 
 
 def count_cells(periods: PeriodTable, by: Sequence[str] | None, bins: Bins) -> CellTable:
     """Aggregate person-periods into cells; see :meth:`CellTable.from_periods`."""
+    _check_weights(periods)
     chosen = _chosen(periods, by, bins)
-    log = periods.spells.log
-    columns = tuple(_column(periods, feature, bins) for feature in chosen)
+    columns = tuple(pattern_column(periods, feature, bins) for feature in chosen)
+    if periods.calendar:
+        columns = (*columns, month_column(periods))
     schema = CellSchema(
         churn=periods.spells.churn,
         breaks=periods.breaks,
         columns=columns,
         features=tuple(chosen),
         as_of=periods.as_of,
-        timezone=log.timezone,
+        timezone=periods.spells.timezone,
+        reach=periods.reach,
+        calendar=periods.calendar,
     )
-    rows = log.engine.arrow(_cell_sql(periods, columns))
+    rows = periods.spells.engine.arrow(_cell_sql(periods, columns))
     table = _assemble(schema, {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names}, periods)
     found = (table.total_events(), table.total_exposure_us())
     if found != (periods.spells.n_events, periods.spells.exposure_us):
@@ -44,55 +49,111 @@ def count_cells(periods: PeriodTable, by: Sequence[str] | None, bins: Bins) -> C
 
 
 def _chosen(periods: PeriodTable, by: Sequence[str] | None, bins: Mapping[str, object]) -> list[Feature]:
+    check_bins(periods, bins)
     named = {feature.name: feature for feature in periods.features}
     wanted = list(named) if by is None else list(by)
-    unknown = [name for name in (*wanted, *bins) if name not in named]
-    text = [name for name in bins if name in named and is_text_feature(periods.spells.log, named[name])]
-    if unknown or text or len(set(wanted)) != len(wanted):
-        what = f"there is no feature {unknown[0]!r}." if unknown else "a column is named twice, or text is given bins."
+    unknown = [name for name in wanted if name not in named]
+    if unknown or len(set(wanted)) != len(wanted):
+        what = f"there is no feature {unknown[0]!r}." if unknown else "a column is named twice."
         raise ArgumentError(what, hint=f"features are: {', '.join(named) or '(none)'}.")
     return [named[name] for name in wanted]
 
 
-def _column(periods: PeriodTable, feature: Feature, bins: Bins) -> PatternColumn:
-    engine, table = periods.spells.log.engine, quote(periods.known.name)
-    if is_text_feature(periods.spells.log, feature):
-        return text_column(engine, table, feature)
-    return number_column(engine, table, feature, bins.get(feature.name, Quantiles(4)))
+def check_bins(periods: PeriodTable, bins: Mapping[str, object]) -> None:
+    """Refuse bins of what is no numeric feature.
+
+    Raises
+    ------
+    ArgumentError
+        Naming it.
+    """
+    named = {feature.name: feature for feature in periods.features}
+    for name in bins:
+        if name not in named or is_text(periods.spells, named[name]):
+            what = "is text, and has no bins" if name in named else "is no feature"
+            raise ArgumentError(f"bins: {name!r} {what}.", hint=f"features are: {', '.join(named) or '(none)'}.")
+
+
+def pattern_column(periods: PeriodTable, feature: Feature, bins: Bins) -> PatternColumn:
+    """Levels of a text feature, or bins of a number, where it is known.
+
+    Parameters
+    ----------
+    periods : PeriodTable
+        Rows with the feature.
+    feature : Feature
+        One of the table's.
+    bins : mapping
+        How numbers are cut; ``Quantiles(4)`` where nothing is said.
+    """
+    engine, moving = periods.spells.engine, feature.name in periods.moving
+    table, blank = (_moving_sql(periods), NOT_YET) if moving else (quote(periods.known.name), NONE_YET)
+    if is_text(periods.spells, feature):
+        return text_column(engine, table, feature, blank=blank)
+    given = bins.get(feature.name, Quantiles(4))
+    if not moving or not isinstance(given, Quantiles):
+        return number_column(engine, table, feature, given, blank=blank)
+    arrived = f"(SELECT * FROM {table} WHERE {quote(feature.name)} IS NOT NULL OR begins)"  # not each piece of the wait
+    return number_column(engine, arrived, feature, given, blank=blank)
+
+
+def _moving_sql(periods: PeriodTable) -> str:
+    """SQL text of the parts with ``known``, for the levels of what moves."""
+    parts = quote(periods.parts.name) if periods.parts else ""
+    key = "p.id" if periods.as_of != "period" else None
+    if key is None:
+        return f"(SELECT p.*, TRUE AS known FROM {parts} p)"
+    return f"(SELECT p.*, k.known FROM {parts} p JOIN {quote(periods.known.name)} k ON k.key = {key})"
+
+
+def month_column(periods: PeriodTable) -> PatternColumn:
+    """Months in which some row lies, as levels."""
+    parts = quote(periods.parts.name) if periods.parts else ""
+    levels = periods.spells.engine.rows(f"SELECT DISTINCT {MONTH} FROM {parts} ORDER BY 1")
+    return PatternColumn(MONTH, tuple(level[0] for level in levels))
+
+
+def _check_weights(periods: PeriodTable) -> None:
+    if periods.spells.weighted:
+        raise ArgumentError(
+            "these durations carry weights, and cells count whole customers.",
+            hint="CoxModel and WeibullModel fit on the table as it is; or repeat the rows instead of weighting them.",
+        )
 
 
 def _cell_sql(periods: PeriodTable, columns: tuple[PatternColumn, ...]) -> str:
     """SQL text of the cells; a pattern is blank where ``problem`` says why it is in no cell."""
-    problem = "CASE WHEN NOT known THEN 0" + "".join(
-        f" WHEN {outside_sql(column, quote(column.name))} THEN {k + 1}" for k, column in enumerate(columns)
-    )
-    patterns = "".join(
-        f", CASE WHEN problem < 0 THEN {_pattern_sql(column)} END AS {quote(f'c{k}')}"
+    owner = ["p" if column.name in periods.moving else "k" for column in columns]
+    problem = "CASE WHEN NOT k.known THEN 0" + "".join(
+        f" WHEN {outside_sql(column, f'{owner[k]}.{quote(column.name)}')} THEN {k + 1}"
         for k, column in enumerate(columns)
     )
+    patterns = "".join(f", {_pattern_sql(column, owner[k])} AS {quote(f'c{k}')}" for k, column in enumerate(columns))
     groups = "".join(f", {quote(f'c{k}')}" for k in range(len(columns)))
-    key = "p.id" if periods.as_of == "spell" else period_key("p.id", "p.period", len(periods.breaks))
-    engine = periods.spells.log.engine
-    exposure = engine.dialect.exact_sum("p.stop_us - p.start_us")
+    blanked = "".join(
+        f", CASE WHEN problem < 0 THEN {quote(f'c{k}')} END AS {quote(f'c{k}')}" for k in range(len(columns))
+    )
+    engine = periods.spells.engine
+    exposure = engine.dialect.exact_sum("stop_us - start_us")
     events = "".join(
-        f", count(*) FILTER (WHERE p.event = {k + 1}) AS e{k}" for k in range(len(periods.spells.churn.causes))
+        f", count(*) FILTER (WHERE event = {k + 1}) AS e{k}" for k in range(len(periods.spells.churn.causes))
     )
     return f"""
-WITH judged AS (SELECT *, {problem} ELSE -1 END AS problem FROM {quote(periods.known.name)}),
-coded AS (SELECT key, problem{patterns} FROM judged),
+WITH coded AS (SELECT p.*, {problem} ELSE -1 END AS problem{patterns}
+  FROM ({periods.rows_sql}) p JOIN {quote(periods.known.name)} k ON k.key = {periods.key_sql}),
+allowed AS (SELECT period, first, at_stop, event, start_us, stop_us, problem{blanked} FROM coded),
 counted AS (
-  SELECT p.period, k.problem{groups}, count(*) FILTER (WHERE p.first) AS n_spells,
-    count(*) FILTER (WHERE p.at_stop) AS n_at_stop{events}, {exposure} AS exposure
-  FROM ({period_sql(periods.spells, periods.breaks)}) p JOIN coded k ON k.key = {key}
-  GROUP BY p.period, k.problem{groups})
+  SELECT period, problem{groups}, count(*) FILTER (WHERE first) AS n_spells,
+    count(*) FILTER (WHERE at_stop) AS n_at_stop{events}, {exposure} AS exposure
+  FROM allowed GROUP BY period, problem{groups})
 SELECT * EXCLUDE (exposure), CAST({engine.dialect.idiv("exposure", DAY_US)} AS BIGINT) AS exposure_days,
   CAST(exposure % {DAY_US} AS BIGINT) AS exposure_rest
 FROM counted ORDER BY problem{groups}, period"""
 
 
-def _pattern_sql(column: PatternColumn) -> str:
-    name = quote(column.name)
-    return f"coalesce({name}, '{NONE_YET}')" if column.edges is None else code_sql(column, name)
+def _pattern_sql(column: PatternColumn, owner: str) -> str:
+    name = f"{owner}.{quote(column.name)}"
+    return f"coalesce({name}, {literal(column.blank)})" if column.edges is None else code_sql(column, name)
 
 
 def _assemble(schema: CellSchema, rows: dict[str, Any], periods: PeriodTable) -> CellTable:

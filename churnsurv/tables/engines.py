@@ -13,6 +13,7 @@ import tempfile
 import threading
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,17 @@ def literal(value: str) -> str:
     "'it''s'"
     """
     return "'" + value.replace("'", "''") + "'"
+
+
+def sql_list(names: Sequence[str]) -> str:
+    """Names as a list of SQL text literals.
+
+    Examples
+    --------
+    >>> sql_list(["a", "b"])
+    "('a', 'b')"
+    """
+    return "(" + ", ".join(literal(name) for name in names) + ")"
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class EventLog:
         labels: Sequence[str] = (),
         time_format: str | None = None,
         epoch_unit: EpochUnit | None = None,
+        origin: str | None = None,
         on_bad: OnBad = "raise",
         on_ambiguous: Ambiguous = "raise",
         engine: Engine | None = None,
@@ -112,6 +113,9 @@ class EventLog:
             ``strptime`` pattern of text times, or ``"iso"``.
         epoch_unit : {"s", "ms", "us", "ns"}, optional
             Unit of numeric times since 1970-01-01 UTC.
+        origin : str, optional
+            Column with the moment at which the customer's contract began, written like the time; for
+            ``Cancellation(…, origin="column")``. Two moments of one customer are two contracts.
         on_bad : {"raise", "drop"}
             Refuse rows that cannot be used, or leave them out and count them in ``faults``.
         on_ambiguous : {"raise", "earlier", "later"}
@@ -130,7 +134,7 @@ class EventLog:
 TimeFormatError, TimeZoneError, LocalTimeError
             With the number of offending rows and two of them.
         """
-        columns = Columns(customer, time, kind, _names(values, "values"), _names(labels, "labels"))
+        columns = Columns(customer, time, kind, _names(values, "values"), _names(labels, "labels"), origin)
         reading = TimeReading(timezone, time_format, epoch_unit, on_ambiguous)
         _check_settings(columns, reading, on_bad)
         return cls._read(frame_source(engine or default_engine(), frame, columns.all()), columns, reading, on_bad)
@@ -148,6 +152,7 @@ TimeFormatError, TimeZoneError, LocalTimeError
         labels: Sequence[str] = (),
         time_format: str | None = None,
         epoch_unit: EpochUnit | None = None,
+        origin: str | None = None,
         on_bad: OnBad = "raise",
         on_ambiguous: Ambiguous = "raise",
         delimiter: str = ",",
@@ -164,7 +169,8 @@ TimeFormatError, TimeZoneError, LocalTimeError
         ----------
         path : path
             ``.csv``, ``.tsv``, ``.txt`` (also ``.gz``), ``.parquet``, ``.ndjson``, ``.duckdb``.
-        customer, time, timezone, kind, values, labels, time_format, epoch_unit, on_bad, on_ambiguous, engine
+        customer, time, timezone, kind, values, labels, time_format, epoch_unit, origin, on_bad, on_ambiguous, \
+engine
             As in :meth:`from_frame`.
         delimiter : str
             Between the fields of a text file.
@@ -183,7 +189,7 @@ TimeFormatError, TimeZoneError, LocalTimeError
         FileFormatError
             If the file is missing, damaged or of another kind; otherwise as :meth:`from_frame`.
         """
-        columns = Columns(customer, time, kind, _names(values, "values"), _names(labels, "labels"))
+        columns = Columns(customer, time, kind, _names(values, "values"), _names(labels, "labels"), origin)
         reading = TimeReading(timezone, time_format, epoch_unit, on_ambiguous)
         _check_settings(columns, reading, on_bad)
         source = file_source(
@@ -223,6 +229,11 @@ TimeFormatError, TimeZoneError, LocalTimeError
     def table(self) -> str:
         """Quoted name of the table inside the engine."""
         return quote(self.relation.name)
+
+    @functools.cached_property
+    def has_origin(self) -> bool:
+        """Whether each event says when the customer's contract began."""
+        return "origin" in self.engine.columns(f"SELECT * FROM {self.table}")
 
     def kinds(self) -> dict[str, int]:
         """Number of events of each kind, most frequent first."""
@@ -280,12 +291,14 @@ TimeFormatError, TimeZoneError, LocalTimeError
             If they do not, or the logs are held by different engines.
         """
         mine, theirs = (self.timezone, self.values, self.labels), (other.timezone, other.values, other.labels)
-        if mine != theirs or self.engine is not other.engine:
+        if (*mine, self.has_origin) != (*theirs, other.has_origin) or self.engine is not other.engine:
             raise ArgumentError(
                 f"the two logs differ in zone, columns or engine: {mine} and {theirs}.",
                 hint="read both with the same timezone, values, labels and engine.",
             )
-        relation = self.engine.create("events", f"SELECT * FROM {self.table} UNION ALL SELECT * FROM {other.table}")
+        relation = self.engine.create(
+            "events", f"SELECT * FROM {self.table} UNION ALL BY NAME SELECT * FROM {other.table}"
+        )
         kept = [fault for fault in (*self.faults, *other.faults) if fault.name != _DUPLICATE]
         return EventLog._of(relation, *mine, (*kept, *_duplicates(relation)))
 

@@ -16,6 +16,12 @@ from churnsurv.errors import ArgumentError, FeatureError
 NONE_YET = "none yet"
 """Level of a feature for which nothing has happened within its look-back."""
 
+NOT_YET = "not yet"
+"""Level of an arrival that has not come since the spell opened."""
+
+ARRIVED = "arrived"
+"""Level of an arrival that has come and carries no value."""
+
 
 def _slug(text: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in text).strip("_").lower() or "x"
@@ -244,8 +250,53 @@ class Recency(_Lookback):
         super().__init__(kind=kind, days=days, name=name)
 
 
+@dataclass(frozen=True, init=False)
+class Arrival(Feature):
+    """A fact that arrives while the customer is at risk: ``not yet`` until then, afterwards what it said.
+
+    The delivery of the order that opened the gap, its review, a ticket: putting such a fact at the gap's start is
+    immortal time, since only who stayed long enough could have it. It splits the spell at the moment it is known;
+    a later event of the kind splits it again. Prediction carries forward what has arrived by now.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of event that arrives.
+    column : str, optional
+        Its value column, numbers or text; events without a value do not count as arrivals. Without a column only
+        ``not yet`` and ``arrived`` are told apart.
+    name : str, optional
+        Column name.
+    """
+
+    column: str | None = None
+
+    def __init__(self, kind: str, column: str | None = None, *, name: str = "") -> None:
+        object.__setattr__(self, "column", column)
+        super().__init__(kind=kind, name=name)
+
+
+@dataclass(frozen=True, init=False)
+class Baseline(Feature):
+    """A column that came with durations: known when the spell enters, constant while it lasts.
+
+    Parameters
+    ----------
+    column : str
+        Column of the durations' frame, named there in ``values=`` or ``labels=``.
+    name : str, optional
+        Column name; the column's own by default.
+    """
+
+    column: str
+
+    def __init__(self, column: str, *, name: str = "", kind: str = "spell") -> None:
+        object.__setattr__(self, "column", column)
+        super().__init__(kind=kind, name=name or column)
+
+
 FEATURES: dict[str, type[Feature]] = {
-    feature.__name__: feature for feature in (Count, Rhythm, Value, Mean, Maximum, Drop, Recency)
+    feature.__name__: feature for feature in (Count, Rhythm, Value, Mean, Maximum, Drop, Recency, Arrival, Baseline)
 }
 """Every declaration by the name that a manifest uses."""
 

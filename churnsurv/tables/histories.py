@@ -29,7 +29,7 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
     features : sequence of Feature
         Declarations.
     activity : tuple of str
-        Kinds that open a gap.
+        Kinds that open a spell.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
             )
         if feature.lookback is None and activity != (feature.kind,):
             raise FeatureError(
-                f"{feature.name} looks back without limit at {feature.kind!r}, which is not what opens a gap.",
+                f"{feature.name} looks back without limit at {feature.kind!r}, which is not what opens a spell.",
                 consequence="Early gaps would know less of the past than late ones, only because the log starts somewhere.",
                 hint=f"write {type(feature).__name__}({feature.kind!r}, …, days=90).",
             )
@@ -79,7 +79,8 @@ _RESERVED = (
     "start_us", "stop_us", "entry_us", "exit_us", "origin", "open", "last_activity", "at_stop", "problem", "place",
     "reached", "unknown", "outside", "n_spells", "n_events", "n_at_stop", "churn_probability", "horizon", "cause",
     "status", "silence", "lower", "upper", "new_group", "no_return_probability", "no_return_lower", "no_return_upper",
-    "no_return_status", "n_customers", "expected", "n_already_churned", "n_refused",
+    "no_return_status", "n_customers", "expected", "n_already_churned", "n_refused", "mark", "piece", "begins", "ends",
+    "landmark", "calendar_month", "tenure", "weight",
 )  # fmt: skip
 """Columns of the tables, in lower case: the engine does not tell upper from lower."""
 
@@ -108,10 +109,12 @@ class _Timeline:
     at : str or None
         Kind of event of which every moment is one. The moments are then found among the events, instead
         of being sorted in between them: half the rows for every window.
+    earlier : bool
+        Whether events before the window are read: a contract's beginning may lie there.
     """
 
-    def __init__(self, log: EventLog, features: Sequence[Feature], start: int, at: str | None) -> None:
-        self.log, self.features, self.start, self.at = log, features, start, at
+    def __init__(self, log: EventLog, features: Sequence[Feature], start: int, at: str | None, earlier: bool) -> None:
+        self.log, self.features, self.start, self.at, self.earlier = log, features, start, at, earlier
         self.dialect: Dialect = log.engine.dialect
         self._windows: dict[str, str] = {}
 
@@ -142,7 +145,8 @@ class _Timeline:
         extra = "".join(f", {part}" for part in parts)
         return (
             f"SELECT customer_id, kind, time, {day} AS day{extra} FROM {self.log.table}"
-            f" WHERE kind IN {self._kinds()} AND time >= {self.start}"
+            f" WHERE kind IN {self._kinds()}"
+            + ("" if self.earlier else f" AND time >= {self.start}")
             + (" GROUP BY customer_id, kind, time" if ties else "")
         )
 
@@ -239,7 +243,13 @@ def _us(days: float) -> int:
 
 
 def features_at(
-    log: EventLog, features: Sequence[Feature], moments: str, start: int, *, at: str | None = None
+    log: EventLog,
+    features: Sequence[Feature],
+    moments: str,
+    start: int,
+    *,
+    at: str | None = None,
+    earlier: bool = False,
 ) -> Relation:
     """Compute features as of moments.
 
@@ -256,6 +266,8 @@ def features_at(
         Start of the window, microseconds UTC.
     at : str, optional
         Kind of event of which every moment is one; a short cut, the numbers are the same.
+    earlier : bool
+        Whether events before the window may be told, for features without a look-back.
 
     Returns
     -------
@@ -265,4 +277,4 @@ def features_at(
     """
     if not features:
         return log.engine.create("features", f"SELECT key, TRUE AS known FROM ({moments})")
-    return log.engine.create("features", _Timeline(log, features, start, at).query(moments))
+    return log.engine.create("features", _Timeline(log, features, start, at, earlier).query(moments))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from churnsurv.errors import ArgumentError, LeakError
+from churnsurv.tables.covariates import arrivals_of, check_covariates
 from churnsurv.tables.engines import literal, quote
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.features import Feature
-from churnsurv.tables.histories import check_features, features_at
+from churnsurv.tables.histories import features_at
 from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import moment_of
 
@@ -83,7 +84,14 @@ def leak_audit(spells: SpellTable, features: Sequence[Feature], *, n_cutoffs: in
         raise ArgumentError(f"n_cutoffs={n_cutoffs!r} is not a whole number of at least 1.")
     import pandas as pd
 
-    check_features(spells.log, features, spells.churn.kinds)
+    check_covariates(spells, features)
+    spells.observed()
+    moving = [feature.name for feature in arrivals_of(features)]
+    if moving:
+        raise ArgumentError(
+            f"{moving[0]} arrives while a spell is at risk: it has no single moment to audit.",
+            hint="leave it out; it splits the spell at the moment it is known.",
+        )
     width = (spells.end_us - spells.start_us) // (n_cutoffs + 1)
     records, rows = [], []
     for k in range(1, n_cutoffs + 1):
@@ -97,14 +105,15 @@ def leak_audit(spells: SpellTable, features: Sequence[Feature], *, n_cutoffs: in
 
 
 def _compare(spells: SpellTable, feature: Feature, cutoff: int) -> tuple[int, list[dict[str, object]]]:
-    engine = spells.log.engine
-    moments = f"SELECT id AS key, customer_id, origin AS moment FROM {spells.table} WHERE origin < {cutoff}"
-    n = int(engine.rows(f"SELECT count(*) FROM ({moments})")[0][0])
-    known_then = _truncated(spells.log, cutoff)
+    engine, log = spells.engine, spells.observed()[0]
+    entry = "origin + entry_us - CASE WHEN entry_us > 0 THEN 1 ELSE 0 END"
+    moments = f"SELECT id AS key, customer_id, {entry} AS moment FROM {spells.table} WHERE origin + entry_us < {cutoff}"
+    n, earlier = int(engine.rows(f"SELECT count(*) FROM ({moments})")[0][0]), spells.churn.on_tenure
+    known_then = _truncated(log, cutoff)
     if n == 0 or known_then is None:
         return n, []
-    then = features_at(known_then, [feature], moments, spells.start_us, at=spells.opening_kind)
-    now = features_at(spells.log, [feature], moments, spells.start_us, at=spells.opening_kind)
+    then = features_at(known_then, [feature], moments, spells.start_us, at=spells.opening_kind, earlier=earlier)
+    now = features_at(log, [feature], moments, spells.start_us, at=spells.opening_kind, earlier=earlier)
     name = quote(feature.name)
     kind = engine.columns(f"SELECT {name} FROM {quote(now.name)}")[feature.name]
     equal = f"abs(t.{name} - n.{name}) <= {_TOLERANCE}" if kind == "DOUBLE" else f"t.{name} = n.{name}"

@@ -11,12 +11,15 @@ from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv._validate import check_count
 from churnsurv.errors import DefinitionError, FeatureError
 from churnsurv.tables.bins import outside_sql
-from churnsurv.tables.engines import quote
-from churnsurv.tables.features import NONE_YET
-from churnsurv.tables.histories import check_features, features_at, is_text_feature
+from churnsurv.tables.covariates import arrivals_of, check_covariates, is_text, known_at
+from churnsurv.tables.engines import quote, sql_list
+from churnsurv.tables.parts import cut_parts, whole_parts
 from churnsurv.tables.schema import CellSchema
-from churnsurv.tables.spells import SpellTable, sql_list
+from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import DAY_US
+
+_ENTRY = "origin + entry_us - CASE WHEN entry_us > 0 THEN 1 ELSE 0 END"
+"""SQL text of the last microsecond that is known when a spell comes under observation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,8 @@ class OpenSpells:
         Position of each level in ``schema.columns[k].labels``; ``UNSEEN`` for a level the schema lacks.
     levels : tuple of arrays of str
         The levels themselves, one array per column; a new group keeps its own name.
+    values : tuple of arrays or None
+        The number behind each level, NaN where nothing is known yet; ``None`` for text.
     outside : array of bool
         Some number lies outside the stored bin edges.
     unknown : array of bool
@@ -46,6 +51,7 @@ class OpenSpells:
     reached: FloatArray
     codes: IntArray
     levels: tuple[StrArray, ...]
+    values: tuple[FloatArray | None, ...]
     outside: BoolArray
     unknown: BoolArray
 
@@ -61,6 +67,7 @@ class OpenSpells:
             self.reached[index],
             self.codes[index],
             tuple(level[index] for level in self.levels),
+            tuple(None if value is None else value[index] for value in self.values),
             self.outside[index],
             self.unknown[index],
         )
@@ -97,20 +104,25 @@ class OpenSpells:
             If features move while the customer is at risk.
         """
         check_same_definition(spells, schema)
-        check_features(spells.log, schema.features, spells.churn.kinds)
+        check_covariates(spells, schema.features)
         _check_types(spells, schema)
         check_count(size, "size")
-        engine = spells.log.engine
+        engine = spells.engine
         chosen = "open" if only is None else f"open AND customer_id IN {sql_list(only) if only else '(NULL)'}"
-        moments = f"SELECT id AS key, customer_id, origin AS moment FROM {spells.table} WHERE {chosen}"
-        known = features_at(spells.log, schema.features, moments, spells.start_us, at=spells.opening_kind)
+        moment = f"{spells.end_us} - 1" if schema.as_of == "landmark" else _ENTRY
+        moments = f"SELECT id AS key, id, customer_id, {moment} AS moment FROM {spells.table} WHERE {chosen}"
+        at = spells.opening_kind if schema.as_of == "spell" else None
+        known = known_at(spells, schema.features, moments, at=at)
+        arrivals = arrivals_of(schema.features)
+        now = cut_parts(spells, whole_parts(spells, chosen), arrivals, months=False) if arrivals else None
+        rows = f"{spells.table}" if now is None else f"(SELECT * FROM {quote(now.name)} WHERE ends)"
         outside = " OR ".join(outside_sql(column, quote(column.name)) for column in schema.columns) or "FALSE"
         names = "".join(f", {quote(column.name)}" for column in schema.columns)
         ordered = engine.create(
             "open",
-            f"SELECT row_number() OVER (ORDER BY customer_id) - 1 AS place, customer_id, exit_us / {DAY_US}.0 AS reached,"
-            f" NOT known AS unknown, {outside} AS outside{names}"
-            f" FROM {spells.table} JOIN {quote(known.name)} ON key = id WHERE {chosen}",
+            f"SELECT row_number() OVER (ORDER BY s.customer_id) - 1 AS place, s.customer_id,"
+            f" s.exit_us / {DAY_US}.0 AS reached, NOT known AS unknown, {outside} AS outside{names}"
+            f" FROM {rows} s JOIN {quote(known.name)} k ON k.key = s.id WHERE {chosen}",
         )
         total = engine.rows(f"SELECT count(*) FROM {quote(ordered.name)}")[0][0]
         for start in range(0, total, size):
@@ -118,19 +130,24 @@ class OpenSpells:
                 f"SELECT * FROM {quote(ordered.name)} WHERE place >= {start} AND place < {start + size} ORDER BY place"
             )
             arrays = {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names}
-            yield cls._of(spells, schema, arrays)
+            yield cls._of(schema, arrays)
 
     @classmethod
-    def _of(cls, spells: SpellTable, schema: CellSchema, rows: dict[str, np.ndarray]) -> OpenSpells:
+    def _of(cls, schema: CellSchema, rows: dict[str, np.ndarray]) -> OpenSpells:
         codes, levels = [], []
-        for column, feature in zip(schema.columns, schema.features, strict=True):
+        numbers: list[FloatArray | None] = []
+        for column in schema.columns:
             values = rows[column.name]
-            if is_text_feature(spells.log, feature):
-                texts = np.where(values == None, NONE_YET, values).astype(object)  # noqa: E711 - elementwise
+            if column.edges is None:
+                texts = np.where(values == None, column.blank, values).astype(object)  # noqa: E711 - elementwise
                 codes.append(column.code_levels(texts))
+                numbers.append(None)
             else:
+                numbers.append(values.astype(float))
                 codes.append(column.code_values(values.astype(float)))
-                names = np.asarray([*column.labels, NONE_YET], dtype=object)  # UNSEEN, -1, is a number not known yet
+                names = np.asarray(
+                    [*column.labels, column.blank], dtype=object
+                )  # UNSEEN, -1, is a number not known yet
                 texts = names[codes[-1]]
             levels.append(texts)
         n = len(rows["customer_id"])
@@ -140,6 +157,7 @@ class OpenSpells:
             reached=rows["reached"].astype(float),
             codes=np.column_stack(codes) if codes else np.zeros((n, 0), np.int64),
             levels=tuple(levels),
+            values=tuple(numbers),
             outside=rows["outside"].astype(bool),
             unknown=rows["unknown"].astype(bool),
         )
@@ -147,7 +165,7 @@ class OpenSpells:
 
 def _check_types(spells: SpellTable, schema: CellSchema) -> None:
     for column, feature in zip(schema.columns, schema.features, strict=True):
-        if is_text_feature(spells.log, feature) != (column.edges is None):
+        if is_text(spells, feature) != (column.edges is None):
             raise FeatureError(
                 f"{column.name} was {'text' if column.edges is None else 'a number'} for the fit, and is not in this log.",
                 column=feature.value_column,
@@ -168,7 +186,7 @@ def check_same_definition(spells: SpellTable, schema: CellSchema) -> None:
     """
     for name, mine, theirs in (
         ("churn definition", schema.churn, spells.churn),
-        ("time zone", schema.timezone, spells.log.timezone),
+        ("time zone", schema.timezone, spells.timezone),
     ):
         if mine != theirs:
             raise DefinitionError(
@@ -176,7 +194,13 @@ def check_same_definition(spells: SpellTable, schema: CellSchema) -> None:
                 consequence="The clock would mean something else; every probability would be wrong.",
                 hint="build the spells with the definition of the fit: fit.schema.churn.",
             )
-    if schema.as_of != "spell" and schema.features:
+    if schema.calendar:
+        raise FeatureError(
+            "the rows of this fit are split on calendar months, and the months ahead are not among them.",
+            consequence="A month that has not been cannot have been learnt; taking the last one for it would be a guess.",
+            hint="fit on a table without calendar= to predict; this fit explains.",
+        )
+    if schema.as_of == "period" and schema.features:
         raise FeatureError(
             "the features of this fit move while a customer is at risk (as_of='period').",
             consequence="Their future values are not known; holding them still would be a guess.",

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from churnsurv.errors import ArgumentError, BreaksError, ConservationError
+from churnsurv._validate import check_choice
+from churnsurv.errors import ArgumentError, BreaksError, FeatureError
 from churnsurv.tables.cells import Unallocated
+from churnsurv.tables.covariates import arrivals_of, check_covariates, known_at
 from churnsurv.tables.engines import Relation, quote
 from churnsurv.tables.features import Feature
-from churnsurv.tables.histories import check_features, features_at, longest_lookback
-from churnsurv.tables.schema import read_edges
+from churnsurv.tables.histories import longest_lookback
+from churnsurv.tables.parts import MONTH, cut_parts, landmark_parts, spaced_landmarks, whole_parts
+from churnsurv.tables.period_rows import PeriodRows
+from churnsurv.tables.schema import AsOf, read_edges
 from churnsurv.tables.spells import SpellTable
-from churnsurv.tables.window import DAY_US
+from churnsurv.tables.window import DAY_US, resolve_moment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AsOf = Literal["spell", "period"]
+Calendar = Literal["month"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +33,9 @@ class PeriodTable:
     """One row per spell and period: ``customer_id, spell, period, start, stop, exposure, event``, then features.
 
     Intervals are ``(start, stop]`` in days on the clock. Features are as of the spell's start (up to and
-    including the activity that opened it) or as of each period's start, as ``as_of`` says; null where
-    nothing is known yet. The rows are a query over the spells: they are not stored.
+    including the activity that opened it; the moment of entry where it enters late), of each period's start, or of a
+    landmark, as ``as_of`` says; null where nothing is known yet. A fact that arrives (:class:`Arrival`) and a calendar
+    month split the row. The rows are a query over the spells: they are not stored.
 
     Parameters
     ----------
@@ -39,14 +45,22 @@ class PeriodTable:
         Period edges in days; period j is ``(breaks[j], breaks[j + 1]]``.
     features : tuple of Feature
         Declarations.
-    as_of : {"spell", "period"}
+    as_of : {"spell", "period", "landmark"}
         Moment at which features are taken.
     known : Relation
-        One row per moment: ``key``, ``known`` and the features.
+        One row per moment: ``key``, ``known`` and the features that are frozen there.
+    parts : Relation or None
+        Spells cut at landmarks, arrivals and months; ``None`` where they are whole.
     unallocated : tuple of Unallocated
         Time at risk and events that fall in no period.
     n_rows : int
         Number of person-periods.
+    landmarks : tuple of int
+        Moments in microseconds UTC.
+    reach : float or None
+        Days that each landmark is followed.
+    calendar : {"month", None}
+        Whether rows are split on calendar months, in the column ``calendar_month``.
     """
 
     spells: SpellTable
@@ -54,8 +68,12 @@ class PeriodTable:
     features: tuple[Feature, ...]
     as_of: AsOf
     known: Relation
+    parts: Relation | None
     unallocated: tuple[Unallocated, ...]
     n_rows: int
+    landmarks: tuple[int, ...] = ()
+    reach: float | None = None
+    calendar: Calendar | None = None
 
     @classmethod
     def from_spells(
@@ -63,8 +81,9 @@ class PeriodTable:
         spells: SpellTable,
         *,
         breaks: Sequence[float] | None = None,
-        features: Sequence[Feature] = (),
+        features: Sequence[Feature] | None = None,
         as_of: AsOf = "spell",
+        calendar: Calendar | None = None,
     ) -> PeriodTable:
         """Split spells at period edges and attach what was known.
 
@@ -74,12 +93,15 @@ class PeriodTable:
             Times at risk.
         breaks : sequence of float, optional
             Period edges in days, increasing from 0; a microsecond is the smallest unit. By default
-            edges that suit the definition, reaching to the window's length.
-        features : sequence of Feature
-            Declarations; nothing else can put a covariate on a row.
+            edges that suit the definition, reaching to the longest time that can be seen.
+        features : sequence of Feature, optional
+            Declarations; nothing else can put a covariate on a row. By default none, or the columns that came with
+            durations.
         as_of : {"spell", "period"}
             Take features when the spell opens, or anew at each period's start. The second explains;
             it does not predict beyond one period.
+        calendar : {"month", None}
+            Split rows on the months of the log's zone too (a Lexis split).
 
         Returns
         -------
@@ -91,41 +113,124 @@ class PeriodTable:
         BreaksError
             If breaks are not finite, increasing and >= 0.
         FeatureError, UnknownKindError
-            If a feature asks for what the log does not hold.
+            If a feature asks for what the spells do not hold.
         ArgumentError
-            If the spells count a single cause.
+            If the spells count a single cause, or carry weights.
         """
-        if as_of not in ("spell", "period"):
-            raise ArgumentError(f"as_of={as_of!r} is unknown.", hint='as_of is "spell" or "period".')
-        if spells.cause is not None:
+        check_choice(as_of, "as_of", ("spell", "period"))
+        _check_calendar(spells, calendar)
+        _check_countable(spells)
+        edges = check_breaks(spells.churn.default_breaks(spells.longest()) if breaks is None else breaks)
+        declared = _declared(spells, features)
+        if as_of == "period" and spells.log is None:
             raise ArgumentError(
-                f"these spells count the {spells.cause} alone.",
-                hint=f"keep every cause here, and choose one later: cells.with_cause({spells.cause!r}).",
+                'as_of="period" asks for features that move, and durations came with one value each.',
+                hint="leave as_of out, or make the spells from a log.",
             )
-        longest = spells.window.days(spells.log.timezone)
-        edges = check_breaks(spells.churn.default_breaks(longest) if breaks is None else breaks)
-        declared = (features,) if isinstance(features, Feature) else tuple(features)
-        check_features(spells.log, declared, spells.churn.kinds)
-        rows = period_sql(spells, edges)
-        moments = _moments(spells, rows, as_of)
-        known = features_at(
-            spells.log, declared, moments, spells.start_us, at=spells.opening_kind if as_of == "spell" else None
-        )
-        n_rows, unallocated = _conserve(spells, rows, edges)
-        return cls(spells, edges, declared, as_of, known, unallocated, n_rows)
+        arrivals = arrivals_of(declared)
+        parts = None
+        if arrivals or calendar:
+            parts = cut_parts(spells, whole_parts(spells), arrivals, months=calendar is not None)
+        table = PeriodRows(spells, edges, parts)
+        at = spells.opening_kind if as_of == "spell" else None
+        known = known_at(spells, declared, table.moments(as_of), at=at)
+        n_rows, unallocated = table.conserve()
+        return cls(spells, edges, declared, as_of, known, parts, unallocated, n_rows, calendar=calendar)
+
+    @classmethod
+    def from_landmarks(
+        cls,
+        spells: SpellTable,
+        *,
+        horizon: float,
+        landmarks: Sequence[str | dt.date | dt.datetime] | None = None,
+        spacing: float | None = None,
+        breaks: Sequence[float] | None = None,
+        features: Sequence[Feature] = (),
+        calendar: Calendar | None = None,
+    ) -> PeriodTable:
+        """Freeze features at calendar dates and follow whoever is at risk there for ``horizon`` days.
+
+        The way to predict with features that move (van Houwelingen 2007): at each landmark a customer's features are
+        what was known strictly before it, and the next ``horizon`` days are the outcome. The clock stays that of the
+        definition, so rows enter late. Landmarks lie ``horizon`` apart unless told otherwise, so that no exposure
+        counts twice.
+
+        Parameters
+        ----------
+        spells : SpellTable
+            Spells of a log.
+        horizon : float
+            Days that each landmark is followed, > 0; risk is told at most so far ahead.
+        landmarks : sequence of str, date or datetime, optional
+            Dates (midnight in the log's zone) or moments inside the window. By default every ``spacing`` days,
+            counted back from the window's end.
+        spacing : float, optional
+            Days between landmarks; ``horizon`` by default.
+        breaks, features, calendar
+            As in :meth:`from_spells`; facts that arrive are written as :class:`Recency` or :class:`Value` here.
+
+        Returns
+        -------
+        PeriodTable
+            With ``as_of="landmark"``. Events and exposure between landmarks are ``unallocated``.
+
+        Raises
+        ------
+        ArgumentError
+            If landmarks are closer than the horizon, outside the window, or none.
+        DefinitionError
+            If the spells are durations, which have no calendar.
+
+        References
+        ----------
+        .. [1] van Houwelingen, H. C. (2007). Dynamic prediction by landmarking in event history analysis.
+           *Scandinavian Journal of Statistics*, 34, 70–85.
+        """
+        spells.observed()
+        _check_calendar(spells, calendar)
+        _check_countable(spells)
+        moments = _landmarks(spells, horizon, landmarks, spacing)
+        edges = check_breaks(spells.churn.default_breaks(spells.longest()) if breaks is None else breaks)
+        declared = _declared(spells, features)
+        if arrivals_of(declared):
+            raise FeatureError(
+                f"{arrivals_of(declared)[0].name} arrives while a row is at risk, and features at landmarks stand still.",
+                hint='write Recency("delivery", days=60) or Value("delivery", "delay", days=60).',
+            )
+        base = landmark_parts(spells, moments, round(horizon * DAY_US))
+        parts = cut_parts(spells, base, (), months=True) if calendar else spells.engine.create("parts", base)
+        table = PeriodRows(spells, edges, parts, moments)
+        known = known_at(spells, declared, table.moments("landmark"))
+        n_rows, unallocated = table.conserve()
+        return cls(
+            spells, edges, declared, "landmark", known, parts, unallocated, n_rows, moments, float(horizon), calendar
+        )  # fmt: skip
+
+    @property
+    def rows_sql(self) -> str:
+        """Query of the rows without features that are frozen; see :class:`PeriodRows`."""
+        return PeriodRows(self.spells, self.breaks, self.parts, self.landmarks).sql
+
+    @property
+    def key_sql(self) -> str:
+        """SQL text of a row ``p``'s key in ``known``."""
+        return PeriodRows(self.spells, self.breaks, self.parts, self.landmarks).key(self.as_of, "p")
+
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """Columns that rows carry themselves: facts that arrive, and the month."""
+        return (*(f.name for f in arrivals_of(self.features)), *((MONTH,) if self.calendar else ()))
 
     @property
     def sql(self) -> str:
         """Query of the rows: ``id, period, start_us, stop_us, event, first, at_stop, known`` and the features."""
-        key = "p.id" if self.as_of == "spell" else period_key("p.id", "p.period", len(self.breaks))
-        names = "".join(f", k.{quote(feature.name)}" for feature in self.features)
-        return (
-            f"SELECT p.*, k.known{names} FROM ({period_sql(self.spells, self.breaks)}) p"
-            f" JOIN {quote(self.known.name)} k ON k.key = {key}"
-        )
+        frozen = [f.name for f in self.features if f.name not in self.moving]
+        names = "".join(f", k.{quote(name)}" for name in frozen)
+        return f"SELECT p.*, k.known{names} FROM ({self.rows_sql}) p JOIN {quote(self.known.name)} k ON k.key = {self.key_sql}"
 
     def frame(self) -> pd.DataFrame:
-        """All rows as a pandas frame, ordered by customer, spell and period."""
+        """All rows as a pandas frame, ordered by customer, spell and start."""
         return self._frame("")
 
     def head(self, n: int = 5) -> pd.DataFrame:
@@ -133,17 +238,75 @@ class PeriodTable:
         return self._frame(f" LIMIT {int(n)}")
 
     def _frame(self, tail: str) -> pd.DataFrame:
-        names = "".join(f", {quote(feature.name)}" for feature in self.features)
-        return self.spells.log.engine.frame(
+        names = [feature.name for feature in self.features] + ([MONTH] if self.calendar else [])
+        columns = "".join(f", {quote(name)}" for name in names)
+        return self.spells.engine.frame(
             f"SELECT customer_id, spell, period, start_us / {DAY_US}.0 AS start, stop_us / {DAY_US}.0 AS stop,"
-            f" (stop_us - start_us) / {DAY_US}.0 AS exposure, event{names} FROM ({self.sql})"
-            f" ORDER BY customer_id, spell, period{tail}"
+            f" (stop_us - start_us) / {DAY_US}.0 AS exposure, event{columns} FROM ({self.sql})"
+            f" ORDER BY customer_id, spell, start_us{tail}"
         )
 
     def __repr__(self) -> str:
         """One line: how many rows, which periods and features."""
         names = ", ".join(feature.name for feature in self.features) or "none"
-        return f"PeriodTable({self.n_rows:,} person-periods in {len(self.breaks) - 1} periods; features: {names})"
+        marks = f" at {len(self.landmarks)} landmarks" if self.landmarks else ""
+        return (
+            f"PeriodTable({self.n_rows:,} person-periods{marks} in {len(self.breaks) - 1} periods; features: {names})"
+        )
+
+
+def _check_countable(spells: SpellTable) -> None:
+    if spells.cause is not None:
+        raise ArgumentError(
+            f"these spells count the {spells.cause} alone.",
+            hint=f"keep every cause here, and choose one later: cells.with_cause({spells.cause!r}).",
+        )
+
+
+def _check_calendar(spells: SpellTable, calendar: str | None) -> None:
+    if calendar is not None:
+        check_choice(calendar, "calendar", ("month",))
+        spells.observed()
+
+
+def _declared(spells: SpellTable, features: Sequence[Feature] | None) -> tuple[Feature, ...]:
+    if features is None:
+        features = spells.baseline
+    declared = (features,) if isinstance(features, Feature) else tuple(features)
+    check_covariates(spells, declared)
+    return declared
+
+
+def _landmarks(
+    spells: SpellTable,
+    horizon: float,
+    landmarks: Sequence[str | dt.date | dt.datetime] | None,
+    spacing: float | None,
+) -> tuple[int, ...]:
+    """Moments of the landmarks, checked."""
+    for name, days in (("horizon", horizon), ("spacing", spacing)):
+        if days is not None and not (isinstance(days, (int, float)) and math.isfinite(days) and days > 0):
+            raise ArgumentError(f"{name}={days!r} is not a positive number of days.", hint=f"write {name}=90.")
+    if landmarks is not None and spacing is not None:
+        raise ArgumentError("landmarks and spacing are both given.", hint="state one of them.")
+    if landmarks is None:
+        moments = spaced_landmarks(spells, horizon if spacing is None else spacing)
+    else:
+        moments = tuple(sorted(resolve_moment(one, spells.timezone, "landmark") for one in landmarks))
+    inside = [moment for moment in moments if spells.start_us < moment < spells.end_us]
+    if not moments or len(inside) < len(moments) - (moments[:1] == (spells.start_us,)):
+        raise ArgumentError(
+            f"{len(moments) - len(inside)} of {len(moments)} landmarks lie outside the window, or there is none.",
+            hint="landmarks lie after the window's start and before its end; use a shorter horizon or a longer log.",
+        )
+    close = [a for a, b in itertools.pairwise(inside) if b - a < round(horizon * DAY_US)]
+    if close:
+        raise ArgumentError(
+            f"{len(close)} of {len(inside)} landmarks are followed by another within the horizon of {horizon:g} days.",
+            consequence="The same days at risk, and the same events, would count twice.",
+            hint=f"use spacing={horizon:g} or more, or a shorter horizon.",
+        )
+    return tuple(inside)
 
 
 def check_breaks(breaks: Sequence[float]) -> tuple[float, ...]:
@@ -172,72 +335,10 @@ def check_breaks(breaks: Sequence[float]) -> tuple[float, ...]:
     return edges
 
 
-def period_key(spell: str, period: str, n_breaks: int) -> str:
-    """SQL text of one integer per spell and period."""
-    return f"({spell} * {n_breaks} + {period})"
-
-
-def period_sql(spells: SpellTable, breaks: Sequence[float]) -> str:
-    """SQL text of the split; ``periods`` is a small table joined by overlap."""
-    edges = [round(edge * DAY_US) for edge in breaks]
-    rows = ", ".join(f"({j}, {low}, {high})" for j, (low, high) in enumerate(itertools.pairwise(edges)))
-    return f"""
-SELECT s.id, s.customer_id, s.spell, s.origin, b.period,
-  greatest(s.entry_us, b.low) AS start_us, least(s.exit_us, b.high) AS stop_us,
-  CASE WHEN s.exit_us <= b.high THEN s.event ELSE 0 END AS event,
-  s.entry_us >= b.low AS first, s.exit_us >= b.high AS at_stop
-FROM {spells.table} s JOIN (VALUES {rows}) b(period, low, high) ON s.exit_us > b.low AND s.entry_us < b.high"""
-
-
-def _moments(spells: SpellTable, rows: str, as_of: AsOf) -> str:
-    """SQL text of the last microsecond that is known at each moment.
-
-    At a gap's start that is the activity which opened it; at a later period's start everything strictly before.
-    """
-    if as_of == "spell":
-        return f"SELECT id AS key, customer_id, origin AS moment FROM {spells.table}"
-    n_breaks = rows.count("), (") + 2
-    return (
-        f"SELECT {period_key('id', 'period', n_breaks)} AS key, customer_id,"
-        f" origin + start_us - CASE WHEN start_us > 0 THEN 1 ELSE 0 END AS moment FROM ({rows})"
-    )
-
-
-def _conserve(spells: SpellTable, rows: str, breaks: Sequence[float]) -> tuple[int, tuple[Unallocated, ...]]:
-    """Count what the periods hold, report the rest, and insist that nothing is lost."""
-    engine, causes = spells.log.engine, range(1, len(spells.churn.causes) + 1)
-    low, high = round(breaks[0] * DAY_US), round(breaks[-1] * DAY_US)
-    per_cause = ", ".join(f"count(*) FILTER (WHERE event = {k})" for k in causes)
-    total = engine.dialect.exact_sum
-    n_rows, exposure, *events = engine.rows(
-        f"SELECT count(*), coalesce({total('stop_us - start_us')}, 0), {per_cause} FROM ({rows})"
-    )[0]
-    outside = []
-    for reason, part_low, part_high in (
-        (f"before the first break ({breaks[0]:g} days)", "entry_us", f"least(exit_us, {low})"),
-        (f"beyond the last break ({breaks[-1]:g} days)", f"greatest(entry_us, {high})", "exit_us"),
-    ):
-        reaches = "exit_us <= " + str(low) if part_low == "entry_us" else f"exit_us > {high}"
-        starts = f"entry_us < {low}" if part_low == "entry_us" else f"entry_us >= {high}"
-        part_events = ", ".join(f"count(*) FILTER (WHERE {reaches} AND event = {k})" for k in causes)
-        lost, n_spells, *lost_events = engine.rows(
-            f"SELECT coalesce({total(f'{part_high} - {part_low}')}, 0), count(*) FILTER (WHERE {starts}), {part_events}"
-            f" FROM {spells.table} WHERE {part_high} > {part_low}"
-        )[0]
-        if lost:
-            outside.append(Unallocated(reason, int(n_spells), tuple(lost_events), int(lost)))
-    found = tuple(n + sum(part.n_events[k] for part in outside) for k, n in enumerate(events))
-    found_exposure = int(exposure) + sum(part.exposure_us for part in outside)
-    if found != spells.n_events or found_exposure != spells.exposure_us:
-        raise ConservationError(
-            f"periods hold {found} events and {found_exposure} µs, spells {spells.n_events} and {spells.exposure_us} µs.",
-            hint="this is a defect of the library; please report it.",
-        )
-    return int(n_rows), tuple(outside)
-
-
 def lookback_reason(features: Sequence[Feature]) -> str:
     """Why a spell near the window's start has no features."""
+    if arrivals_of(features) and not longest_lookback(features):
+        return "began before the window: what had arrived by then is not known"
     return (
         f"opened less than {longest_lookback(features):g} days after the window's start: the look-back is not covered"
     )

@@ -49,6 +49,8 @@ class Columns:
         Numeric columns to keep.
     labels : tuple of str
         Text columns to keep.
+    origin : str or None
+        Moment at which the customer's contract began, written on the row.
     """
 
     customer: str
@@ -56,10 +58,12 @@ class Columns:
     kind: str | None
     values: tuple[str, ...]
     labels: tuple[str, ...]
+    origin: str | None = None
 
     def all(self) -> list[str]:
         """Every column that is read."""
-        return [self.customer, self.time, *([self.kind] if self.kind else []), *self.values, *self.labels]
+        named = [name for name in (self.kind, self.origin) if name]
+        return [self.customer, self.time, *named, *self.values, *self.labels]
 
 
 @dataclass(frozen=True)
@@ -167,17 +171,50 @@ class Reader:
         self.customer = customer_expression(source, columns.customer)
         self.kind = _label_expression(columns.kind) if columns.kind else literal("activity")
         self.raw_time, self.is_utc = time_expression(source, columns.time, reading, self.dialect)
+        self.origin = self._origin_expression()
         type_name = source.types[columns.time]
         self.is_epoch = type_name in (*INTEGERS, "DOUBLE") or (is_text(type_name) and bool(reading.epoch_unit))
         self.is_whole_day = is_whole_day(quote(columns.time), type_name, reading.time_format)
 
+    def _origin_expression(self) -> tuple[str, bool] | None:
+        """SQL text of the origin in microseconds, and whether it is UTC already."""
+        if self.columns.origin is None:
+            return None
+        return time_expression(self.source, self.columns.origin, self.reading, self.dialect)
+
+    def _origin_checks(self, zone: ZoneSql) -> list[_Check]:
+        """Origins that cannot be read, or lie after the event that names them."""
+        if self.origin is None or self.columns.origin is None:
+            return []
+        name, raw = self.columns.origin, self.origin[0]
+        blank = f"{quote(name)} IS NULL"
+        if is_text(self.source.types[name]):
+            blank = f"NULLIF({quote(name)}, '') IS NULL"
+        low, high = (f"epoch_us(TIMESTAMP {literal(text)})" for text in _PLAUSIBLE)
+        return [
+            _Check("unreadable origin", f"NOT ({blank}) AND ({raw} IS NULL OR NOT ({raw} BETWEEN {low} AND {high}))",
+                   TimeFormatError, name, f"origins in {name!r} cannot be read as stated, or lie outside 1900 to 2200",
+                   "Their tenure would be unknown, or absurd.", f"check time_format or epoch_unit; {_DROP}"),
+            _Check("origin after the event", f"{self._origin_utc(zone)} > {self._time_utc(zone)}", TimeFormatError, name,
+                   f"origins in {name!r} lie after the event they stand beside",
+                   "A customer would do something before the contract began.",
+                   f"write on each row when the contract that was running then began; {_DROP}"),
+        ]  # fmt: skip
+
+    def _origin_utc(self, zone: ZoneSql) -> str:
+        raw, is_utc = self.origin or ("", True)
+        return raw if is_utc else f"({raw} - {zone.offset_of_local(raw, 'earlier')})"
+
+    def _time_utc(self, zone: ZoneSql) -> str:
+        ambiguous: Ambiguous = "earlier" if self.reading.on_ambiguous == "raise" else self.reading.on_ambiguous
+        return self.raw_time if self.is_utc else f"({self.raw_time} - {zone.offset_of_local(self.raw_time, ambiguous)})"
+
     def _span(self) -> tuple[int, int]:
         import duckdb
 
+        first = f"least(min({self.raw_time}), min({self.origin[0]}))" if self.origin else f"min({self.raw_time})"
         try:
-            low, high = self.engine.rows(
-                f"SELECT min({self.raw_time}), max({self.raw_time}) FROM {quote(self.source.name)}"
-            )[0]
+            low, high = self.engine.rows(f"SELECT {first}, max({self.raw_time}) FROM {quote(self.source.name)}")[0]
         except duckdb.Error as error:
             if self.reading.time_format is None:
                 raise
@@ -215,6 +252,7 @@ class Reader:
                                  f"rows have no kind in {self.columns.kind!r}", "", _DROP))  # fmt: skip
         if not self.is_utc:
             checks += self._local_checks(zone)
+        checks += self._origin_checks(zone)
         return checks + [check for value in self.columns.values for check in _value_checks(self.source, value)]
 
     def _local_checks(self, zone: ZoneSql) -> list[_Check]:
@@ -289,9 +327,8 @@ class Reader:
         zone = ZoneSql(self.reading.timezone, *self._span())
         checks = self._checks(zone)
         faults = self._refuse_or_count(checks)
-        ambiguous: Ambiguous = "earlier" if self.reading.on_ambiguous == "raise" else self.reading.on_ambiguous
-        time = self.raw_time if self.is_utc else f"{self.raw_time} - {zone.offset_of_local(self.raw_time, ambiguous)}"
-        parts = [f"{self.customer} AS customer_id", f"{time} AS time", f"{self.kind} AS kind"]
+        parts = [f"{self.customer} AS customer_id", f"{self._time_utc(zone)} AS time", f"{self.kind} AS kind"]
+        parts += [f"{self._origin_utc(zone)} AS origin"] if self.origin else []
         parts += [f"{_value_expression(self.source, name)} AS {quote(name)}" for name in self.columns.values]
         parts += [f"{_label_expression(name)} AS {quote(name)}" for name in self.columns.labels]
         kept = " AND ".join(f"NOT coalesce({check.condition}, FALSE)" for check in checks) if faults else "TRUE"
@@ -342,7 +379,8 @@ def check_names(columns: Columns) -> None:
         if not isinstance(name, str) or not name:
             raise ArgumentError(f"{name!r} is not the name of a column.", hint='write customer="…", time="…".')
     kept = [*columns.values, *columns.labels]
-    reserved = [name for name in kept if name.lower() in ("customer_id", "time", "kind")]
+    taken = ("customer_id", "time", "kind", *(("origin",) if columns.origin else ()))
+    reserved = [name for name in kept if name.lower() in taken]
     if reserved:
         raise ArgumentError(
             f"column {reserved[0]!r} cannot be a value or label column: the log uses that name.",

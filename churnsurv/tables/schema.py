@@ -13,8 +13,11 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray, Json, StrArray
 from churnsurv.errors import ArgumentError
-from churnsurv.tables.churn import Silence
+from churnsurv.tables.churn import ChurnDefinition
+from churnsurv.tables.contracts import definition_from_json
 from churnsurv.tables.features import NONE_YET, Feature, feature_from_json
+
+AsOf = Literal["spell", "period", "landmark"]
 
 UNSEEN = -1
 """Code of a level that the table does not have."""
@@ -29,15 +32,18 @@ class PatternColumn:
     name : str
         Column name.
     labels : tuple of str
-        Levels in order; the last is ``none yet`` where it occurs.
+        Levels in order; the last is ``blank`` where it occurs.
     edges : tuple of float or None
         Bin edges, increasing; bin k is ``(edges[k], edges[k + 1]]``, the first one closed on both
         sides. ``None`` for text. Edges stay as given, they never move with new data.
+    blank : str
+        Level of what is not known yet: ``none yet``, or ``not yet`` for an arrival.
     """
 
     name: str
     labels: tuple[str, ...]
     edges: tuple[float, ...] | None = None
+    blank: str = NONE_YET
 
     def code_values(self, values: FloatArray) -> IntArray:
         """Bin of each number.
@@ -51,12 +57,12 @@ class PatternColumn:
         -------
         array of shape (n,)
             Position in ``labels``; values outside the edges go to the nearest bin (see :meth:`outside`),
-            NaN to ``none yet`` or to ``UNSEEN`` where that level was never seen.
+            NaN to ``blank`` or to ``UNSEEN`` where that level was never seen.
         """
         if self.edges is None:
             raise ArgumentError(f"{self.name} is text; its levels have no edges.")
         codes = np.searchsorted(np.asarray(self.edges[1:-1]), values, side="left").astype(np.int64)
-        codes[np.isnan(values)] = self.labels.index(NONE_YET) if NONE_YET in self.labels else UNSEEN
+        codes[np.isnan(values)] = self.labels.index(self.blank) if self.blank in self.labels else UNSEEN
         return codes
 
     def code_levels(self, levels: StrArray) -> IntArray:
@@ -74,7 +80,8 @@ class PatternColumn:
     def to_json(self) -> dict[str, Json]:
         """Return the column as a manifest holds it (infinite edges as text)."""
         edges = None if self.edges is None else [edge if math.isfinite(edge) else str(edge) for edge in self.edges]
-        return {"name": self.name, "labels": list(self.labels), "edges": edges}
+        blank: dict[str, Json] = {} if self.blank == NONE_YET else {"blank": self.blank}
+        return {"name": self.name, "labels": list(self.labels), "edges": edges, **blank}
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class CellSchema:
 
     Parameters
     ----------
-    churn : Silence
+    churn : ChurnDefinition
         Definition and clock.
     breaks : tuple of float
         Period edges in days on the clock; period j is ``(breaks[j], breaks[j + 1]]``.
@@ -91,18 +98,24 @@ class CellSchema:
         Covariates of the cells.
     features : tuple of Feature
         Declarations that made them.
-    as_of : {"spell", "period"}
+    as_of : {"spell", "period", "landmark"}
         Moment at which the features were taken.
     timezone : str
         Zone in which days were merged.
+    reach : float or None
+        Days that rows were followed from their landmark; no risk is told further ahead.
+    calendar : {"month", None}
+        Whether rows were split on calendar months: the last column is then ``calendar_month``.
     """
 
-    churn: Silence
+    churn: ChurnDefinition
     breaks: tuple[float, ...]
     columns: tuple[PatternColumn, ...]
     features: tuple[Feature, ...] = ()
-    as_of: Literal["spell", "period"] = "spell"
+    as_of: AsOf = "spell"
     timezone: str = "UTC"
+    reach: float | None = None
+    calendar: Literal["month"] | None = None
 
     @property
     def n_periods(self) -> int:
@@ -128,6 +141,7 @@ class CellSchema:
 
         Examples
         --------
+        >>> from churnsurv.tables.churn import Silence
         >>> schema = CellSchema(Silence(("order",), 90), (0.0, 30.0, 90.0), ())
         >>> schema.period_of(np.array([0.0, 30.0, 30.5, 91.0]))
         array([0, 0, 1, 2])
@@ -143,22 +157,23 @@ class CellSchema:
             "features": [feature.to_json() for feature in self.features],
             "as_of": self.as_of,
             "timezone": self.timezone,
+            **({} if self.reach is None else {"reach": self.reach}),
+            **({} if self.calendar is None else {"calendar": self.calendar}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> CellSchema:
         """Read a schema back from a manifest."""
         raw = cast(dict[str, list[dict[str, Json]]], data)
-        churn = dict(cast(dict[str, Json], data["churn"]))
-        if churn.pop("type", None) != "Silence":
-            raise ArgumentError(f"churn definition {data['churn']!r} is unknown.")
         return cls(
-            churn=Silence(**churn),  # type: ignore[arg-type]
+            churn=definition_from_json(cast(dict[str, Json], data["churn"])),
             breaks=tuple(float(cast(float, edge)) for edge in cast(list[Json], data["breaks"])),
             columns=tuple(_column_from_json(column) for column in raw["columns"]),
             features=tuple(feature_from_json(feature) for feature in raw["features"]),
-            as_of=cast(Literal["spell", "period"], data["as_of"]),
+            as_of=cast(AsOf, data["as_of"]),
             timezone=str(data["timezone"]),
+            reach=None if data.get("reach") is None else float(cast(float, data["reach"])),
+            calendar=cast(Literal["month"] | None, data.get("calendar")),
         )
 
 
@@ -182,7 +197,10 @@ def _column_from_json(data: dict[str, Json]) -> PatternColumn:
     edges = cast(list[float | str] | None, data["edges"])
     labels = cast(list[str], data["labels"])
     return PatternColumn(
-        str(data["name"]), tuple(labels), None if edges is None else tuple(float(edge) for edge in edges)
+        str(data["name"]),
+        tuple(labels),
+        None if edges is None else tuple(float(edge) for edge in edges),
+        str(data.get("blank", NONE_YET)),
     )
 
 

@@ -1,22 +1,24 @@
-"""One row per time at risk: on the gap clock, every silence between two activities is a spell."""
+"""One row per time at risk: a silence between two activities, a contract, or a duration as it was given."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
-from churnsurv.errors import ArgumentError, DataWarning, DefinitionError, EmptyDataError, UnknownKindError, WindowError
-from churnsurv.tables.churn import Silence
-from churnsurv.tables.engines import Relation, literal, quote
+from churnsurv.errors import ArgumentError, DefinitionError, EmptyDataError
+from churnsurv.tables import gaps, tenures
+from churnsurv.tables.churn import ChurnDefinition, Silence
+from churnsurv.tables.contracts import Cancellation, Inactivity
+from churnsurv.tables.engines import Engine, Relation, quote
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.faults import Fault
-from churnsurv.tables.window import DAY_US, ObservationWindow, moment_of
-from churnsurv.tables.zones import ZoneSql
+from churnsurv.tables.features import Feature
+from churnsurv.tables.log_checks import check_future, check_kinds, warn_of_sparse_ends
+from churnsurv.tables.window import DAY_US, ObservationWindow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,29 +28,25 @@ _COLUMNS = (
 )
 
 
-def sql_list(names: Sequence[str]) -> str:
-    """Names as a list of SQL text literals."""
-    return "(" + ", ".join(literal(name) for name in names) + ")"
-
-
 @dataclass(frozen=True, eq=False)
 class SpellTable:
     """One row per spell: ``customer_id, spell, origin, entry, exit, event, last_activity, open``.
 
     Under :class:`Silence` a spell is a gap: it opens with an activity and ends with the next one
     (event 1), with the closure of the account (event 2), or is censored at the window's end
-    (event 0, ``open``). ``entry`` and ``exit`` are days on the definition's clock; ``origin`` and
-    ``last_activity`` are microseconds UTC.
+    (event 0, ``open``). Under ``Cancellation`` it is a contract: it opens at its origin, enters at the window's start
+    if it began earlier, and ends with one of the causes 1…K. ``entry`` and ``exit`` are days on the definition's clock;
+    ``origin`` and ``last_activity`` are microseconds UTC, null where durations came without a log.
 
     Parameters
     ----------
     relation : Relation
         Table with the columns above; times at risk are whole microseconds inside.
-    log : EventLog
-        Where the spells came from; features are computed from it.
-    window : ObservationWindow
-        Where the log is complete.
-    churn : Silence
+    log : EventLog or None
+        Where the spells came from; features are computed from it. ``None`` for durations.
+    window : ObservationWindow or None
+        Where the log is complete. ``None`` for durations.
+    churn : ChurnDefinition
         Definition and clock.
     faults : tuple of Fault
         Events that opened or ended nothing, by reason.
@@ -60,12 +58,16 @@ class SpellTable:
         Total time at risk in microseconds, exact.
     cause : str or None
         The one cause that counts, see :meth:`with_cause`; ``None`` for all of them.
+    baseline : tuple of Feature
+        Covariates that came with durations; the features that their periods have unless told otherwise.
+    weighted : bool
+        Whether the relation holds a column ``weight``.
     """
 
     relation: Relation
-    log: EventLog
-    window: ObservationWindow
-    churn: Silence
+    log: EventLog | None
+    window: ObservationWindow | None
+    churn: ChurnDefinition
     faults: tuple[Fault, ...]
     n_spells: int
     n_customers: int
@@ -73,9 +75,11 @@ class SpellTable:
     n_events: tuple[int, ...]
     exposure_us: int
     cause: str | None = None
+    baseline: tuple[Feature, ...] = ()
+    weighted: bool = False
 
     @classmethod
-    def from_events(cls, log: EventLog, window: ObservationWindow, churn: Silence) -> SpellTable:
+    def from_events(cls, log: EventLog, window: ObservationWindow, churn: ChurnDefinition) -> SpellTable:
         """Cut each customer's history into spells.
 
         One sort per customer in the engine: O(n log n) in the events of the kinds that matter.
@@ -85,15 +89,15 @@ class SpellTable:
         log : EventLog
             What happened.
         window : ObservationWindow
-            Where the log is complete. Events before it are not used, and counted; events at or after
-            its end are refused.
-        churn : Silence
+            Where the log is complete. Events before it are not used, and counted, except for the beginnings of contracts
+            that were still running at its start; events at or after its end are refused.
+        churn : Silence, Cancellation or Inactivity
             What counts as activity, and as churn.
 
         Returns
         -------
         SpellTable
-            Every spell; conservation of activities is checked.
+            Every spell that was at risk inside the window; conservation of activities is checked.
 
         Raises
         ------
@@ -104,37 +108,90 @@ class SpellTable:
         EmptyDataError
             If there is no activity in the window.
         DefinitionError
-            If the definition is no :class:`Silence`.
+            If the definition is none of the three, or its origin is not in the log.
+
+        Warns
+        -----
+        DataWarning
+            If an end of the window is suspiciously silent; if first events crowd at its start although they are taken
+            for beginnings; if contracts have no length.
         """
-        if not isinstance(churn, Silence):
+        if not isinstance(churn, Silence | Cancellation | Inactivity):
             raise DefinitionError(
                 f"{type(churn).__name__} is not a churn definition that this version cuts spells by.",
-                hint='write Silence(kinds=("order",), days=90).',
+                hint='write Silence(kinds=("order",), days=90) or Cancellation(("cancelled",), origin="kind:signup").',
             )
         start, end = window.resolve(log.timezone)
-        _check_kinds(log, churn)
-        _check_future(log, window, end)
-        _warn_sparse_ends(log, start, end)
-        sql = _gap_sql(log, churn, start, end)
-        relation = log.engine.create("spells", sql)
-        return cls._of(relation, log, window, churn)
+        named = (*churn.terminal,) if isinstance(churn, Silence) else getattr(churn, "reactivation", ())
+        check_kinds(log, tuple(dict.fromkeys((*churn.kinds, *churn.opening, *named))))
+        check_future(log, window, end)
+        warn_of_sparse_ends(log, start, end)
+        relation, faults = _cut(log, churn, start, end)
+        return cls.of_relation(relation, churn, log=log, window=window, faults=(*_window_faults(log, start), *faults))
 
     @classmethod
-    def _of(cls, relation: Relation, log: EventLog, window: ObservationWindow, churn: Silence) -> SpellTable:
+    def from_durations(cls, frame: Any, *, duration: str, event: str | None, unit: str, **settings: Any) -> SpellTable:
+        """Make spells from durations that exist already; see :func:`~churnsurv.tables.durations.read_durations`."""
+        from churnsurv.tables.durations import read_durations
+
+        return read_durations(frame, duration=duration, event=event, unit=unit, **settings)
+
+    @classmethod
+    def of_relation(
+        cls,
+        relation: Relation,
+        churn: ChurnDefinition,
+        *,
+        log: EventLog | None = None,
+        window: ObservationWindow | None = None,
+        faults: tuple[Fault, ...] = (),
+        baseline: tuple[Feature, ...] = (),
+        weighted: bool = False,
+    ) -> SpellTable:
+        """Count what a relation of spells holds; every constructor ends here.
+
+        Parameters
+        ----------
+        relation : Relation
+            ``id, customer_id, spell, origin, entry_us, exit_us, event, last_activity, open`` and baseline columns.
+        churn, log, window, faults, baseline, weighted
+            As the attributes.
+
+        Raises
+        ------
+        EmptyDataError
+            If there is no spell.
+        """
+        engine = relation.engine
         causes = ", ".join(f"count(*) FILTER (WHERE event = {k + 1})" for k in range(len(churn.causes)))
-        n, customers, n_open, exposure, shortest, *events = log.engine.rows(
+        n, customers, n_open, exposure, shortest, *events = engine.rows(
             f"SELECT count(*), count(DISTINCT customer_id), count(*) FILTER (WHERE open),"
-            f" {log.engine.dialect.exact_sum('exit_us - entry_us')}, min(exit_us - entry_us), {causes}"
+            f" {engine.dialect.exact_sum('exit_us - entry_us')}, min(exit_us - entry_us), {causes}"
             f" FROM {quote(relation.name)}"
         )[0]
         if not n:
+            kinds = churn.opening or ("event",)
+            where = f"lies in the window {window.start} to {window.end}" if window else "has any time at risk"
             raise EmptyDataError(
-                f"no {' or '.join(churn.kinds)} lies in the window {window.start} to {window.end}.",
+                f"no {' or '.join(kinds)} {where}.",
+                rows=[{fault.name: f"{fault.count:,} of {fault.total:,}, {fault.action}"} for fault in faults[:5]],
                 hint="check the window, the kinds, and the time zone.",
             )
         assert shortest > 0, "a spell without length"  # noqa: S101 - by construction
-        faults = _spell_faults(log, window, churn, relation)
-        return cls(relation, log, window, churn, faults, n, customers, n_open, tuple(events), int(exposure))
+        return cls(
+            relation, log, window, churn, (*(log.faults if log else ()), *faults), n, customers, n_open, tuple(events),
+            int(exposure), baseline=baseline, weighted=weighted,
+        )  # fmt: skip
+
+    @property
+    def engine(self) -> Engine:
+        """Where the rows are."""
+        return self.relation.engine
+
+    @property
+    def timezone(self) -> str:
+        """Zone of the log; durations have none, and say UTC."""
+        return self.log.timezone if self.log else "UTC"
 
     @property
     def table(self) -> str:
@@ -144,17 +201,39 @@ class SpellTable:
     @property
     def end_us(self) -> int:
         """The window's end in microseconds UTC."""
-        return self.window.resolve(self.log.timezone)[1]
+        return self.observed()[1].resolve(self.timezone)[1]
 
     @property
     def start_us(self) -> int:
         """The window's start in microseconds UTC."""
-        return self.window.resolve(self.log.timezone)[0]
+        return self.observed()[1].resolve(self.timezone)[0]
+
+    def observed(self) -> tuple[EventLog, ObservationWindow]:
+        """Log and window.
+
+        Raises
+        ------
+        DefinitionError
+            If the spells are durations, which have neither.
+        """
+        if self.log is None or self.window is None:
+            raise DefinitionError(
+                "these spells are durations: there is no log, and no calendar.",
+                hint="make them from a log with SpellTable.from_events, or do without dates and features of events.",
+            )
+        return self.log, self.window
+
+    def longest(self) -> float:
+        """Longest time on the clock that could be seen, in days: the window on the gap clock, else the largest exit."""
+        if self.window is not None and not self.churn.on_tenure:
+            return self.window.days(self.timezone)
+        return float(self.engine.rows(f"SELECT max(exit_us) FROM {self.table}")[0][0]) / DAY_US
 
     @property
     def opening_kind(self) -> str | None:
-        """The kind of event that opens every spell; ``None`` if several kinds do."""
-        return self.churn.kinds[0] if len(self.churn.kinds) == 1 else None
+        """The kind of event that opens every spell at its moment; ``None`` if several kinds do, or spells enter late."""
+        kinds = self.churn.opening
+        return kinds[0] if len(kinds) == 1 and not self.churn.on_tenure else None
 
     def frame(self) -> pd.DataFrame:
         """All spells as a pandas frame, ordered by customer and spell."""
@@ -165,18 +244,21 @@ class SpellTable:
         return self._frame(f" LIMIT {int(n)}")
 
     def _frame(self, tail: str) -> pd.DataFrame:
-        columns = _COLUMNS.format(day=DAY_US)
-        return self.log.engine.frame(f"SELECT {columns} FROM {self.table} ORDER BY customer_id, spell{tail}")
+        return self.engine.frame(f"SELECT {self._columns()} FROM {self.table} ORDER BY customer_id, spell{tail}")
+
+    def _columns(self) -> str:
+        extra = [quote(feature.name) for feature in self.baseline] + (["weight"] if self.weighted else [])
+        return ", ".join([_COLUMNS.format(day=DAY_US), *extra])
 
     def arrays(self) -> dict[str, FloatArray | IntArray]:
-        """Return ``entry`` and ``exit`` in days and ``event``, one value per spell, ordered by customer and spell."""
-        columns = _COLUMNS.format(day=DAY_US)
-        table = self.log.engine.arrow(f"SELECT {columns} FROM {self.table} ORDER BY customer_id, spell")
-        return {
+        """Return ``entry``, ``exit`` in days, ``event`` and, where there is one, ``weight``, ordered as :meth:`frame`."""
+        table = self.engine.arrow(f"SELECT {self._columns()} FROM {self.table} ORDER BY customer_id, spell")
+        arrays: dict[str, FloatArray | IntArray] = {
             "entry": table["entry"].to_numpy(),
             "exit": table["exit"].to_numpy(),
             "event": table["event"].to_numpy().astype(np.int64),
         }
+        return {**arrays, "weight": table["weight"].to_numpy()} if self.weighted else arrays
 
     def with_cause(self, cause: str) -> SpellTable:
         """Spells in which only one cause is an event, every other one censors; see :meth:`CellTable.with_cause`."""
@@ -187,13 +269,10 @@ class SpellTable:
                 f"these spells count the {self.cause} alone already.", hint="call with_cause on the whole table."
             )
         k = self.churn.causes.index(cause) + 1
-        relation = self.log.engine.create(
+        relation = self.engine.create(
             "spells", f"SELECT * REPLACE (CASE WHEN event = {k} THEN 1 ELSE 0 END AS event) FROM {self.table}"
         )
-        return SpellTable(
-            relation, self.log, self.window, self.churn, self.faults,
-            self.n_spells, self.n_customers, self.n_open, (self.n_events[k - 1],), self.exposure_us, cause,
-        )  # fmt: skip
+        return replace(self, relation=relation, n_events=(self.n_events[k - 1],), cause=cause)
 
     def __repr__(self) -> str:
         """One line: how many spells, events and open ones."""
@@ -205,108 +284,28 @@ class SpellTable:
         )
 
 
-def _gap_sql(log: EventLog, churn: Silence, start: int, end: int) -> str:
-    """SQL text of the gaps: activities merged, closures placed, each activity opening one gap."""
-    dialect = log.engine.dialect
-    zone = ZoneSql(log.timezone, *log.span)
-    day = dialect.day_number("time", zone.offset_of_utc("time")) if churn.merge == "day" else "time"
-    inside = f"time >= {start} AND time < {end}"
-    activity = f"""
-SELECT customer_id, min(time) AS first_time, max(time) AS last_time, 1 AS code
-  FROM {log.table} WHERE kind IN {sql_list(churn.kinds)} AND {inside} GROUP BY customer_id, {day}"""
-    moment = f"({activity})" if not churn.terminal else f"({_placed_sql(log, churn, activity, inside)})"
-    return f"""
-WITH ordered AS (
-  SELECT customer_id, code, last_time, lead(first_time) OVER life AS next_time, lead(code) OVER life AS next_code,
-    count(CASE WHEN code = 1 THEN 1 END) OVER (life ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS spell
-  FROM {moment} WINDOW life AS (PARTITION BY customer_id ORDER BY first_time, code))
-SELECT row_number() OVER () AS id, customer_id, spell, last_time AS origin, CAST(0 AS BIGINT) AS entry_us,
-  coalesce(next_time, {end}) - last_time AS exit_us, CAST(coalesce(next_code, 0) AS BIGINT) AS event,
-  last_time AS last_activity, next_code IS NULL AS open
-FROM ordered WHERE code = 1"""
+def _cut(
+    log: EventLog, churn: Silence | Cancellation | Inactivity, start: int, end: int
+) -> tuple[Relation, tuple[Fault, ...]]:
+    """Spells of a definition, and what opened or ended none."""
+    if isinstance(churn, Silence):
+        relation = log.engine.create("spells", gaps.gap_sql(log, churn, start, end))
+        return relation, gaps.gap_faults(log, churn, start, relation.name)
+    tenures.check_origin(log, churn.begins)
+    if isinstance(churn, Cancellation):
+        lives = log.engine.create("lives", tenures.contract_lives_sql(log, churn, start, end))
+        relation = log.engine.create("spells", tenures.contract_sql(log, lives, start, end))
+        faults = tenures.contract_faults(log, lives, relation, start)
+        kinds: Sequence[str] = ()
+    else:
+        relation = log.engine.create("spells", tenures.inactivity_sql(log, churn, start, end))
+        faults, kinds = (), churn.kinds
+    tenures.warn_of_pile(relation, churn.begins, start, end)
+    return relation, (*tenures.unborn_fault(log, churn.begins, start, end, tuple(kinds)), *faults)
 
 
-def _placed_sql(log: EventLog, churn: Silence, activity: str, inside: str) -> str:
-    """SQL text of activities and closures; a closure before the last activity of its own day is none."""
-    return f"""
-SELECT customer_id, first_time, last_time, code FROM (
-  SELECT *, max(CASE WHEN code = 1 THEN last_time END) OVER (
-    PARTITION BY customer_id ORDER BY first_time, code ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS busy_until
-  FROM ({activity} UNION ALL SELECT DISTINCT customer_id, time, time, 2 FROM {log.table}
-    WHERE kind IN {sql_list(churn.terminal)} AND {inside}))
-WHERE code = 1 OR first_time > busy_until"""
-
-
-def _check_kinds(log: EventLog, churn: Silence) -> None:
-    present = log.kinds()
-    unknown = [kind for kind in (*churn.kinds, *churn.terminal) if kind not in present and kind not in log.other_kinds]
-    if unknown:
-        raise UnknownKindError(
-            f"the log has no event of kind {', '.join(map(repr, unknown))}.",
-            hint=f"kinds in the log: {', '.join(f'{kind!r} ({n:,})' for kind, n in list(present.items())[:10])}.",
-        )
-
-
-def _check_future(log: EventLog, window: ObservationWindow, end: int) -> None:
-    if log.span[1] < end:
-        return
-    rows = log.engine.records(
-        f"SELECT customer_id, kind, time FROM {log.table} WHERE time >= {end} ORDER BY time, customer_id LIMIT 5"
-    )
-    count = int(log.engine.rows(f"SELECT count(*) FROM {log.table} WHERE time >= {end}")[0][0])
-    shown = [{**row, "time": f"{moment_of(row['time']):%Y-%m-%d %H:%M} UTC"} for row in rows]
-    raise WindowError(
-        f"{count:,} of {log.n_events:,} events lie at or after the window's end {window.end}.",
-        count=count, total=log.n_events, rows=shown, column="time",
-        consequence="Customers would be judged by what was not yet known at the end, or the end is wrong.",
-        hint=f'state a later end, or leave them out on purpose: log.before("{window.end}") (on the command line --drop-after-end).',
-    )  # fmt: skip
-
-
-def _warn_sparse_ends(log: EventLog, start: int, end: int) -> None:
-    """Warn when the log is silent at one end of the window for longer than it ever is inside."""
-    time = log.engine.dialect.day_number("time")
-    row = log.engine.rows(
-        f"WITH days AS (SELECT DISTINCT {time} AS day FROM {log.table} WHERE time >= {start} AND time < {end}),"
-        " gaps AS (SELECT day, lead(day) OVER (ORDER BY day) - day AS gap FROM days)"
-        " SELECT min(day), max(day), max(gap), count(*) FROM gaps"
-    )[0]
-    if row[2] is None or row[3] < 30:
-        return
-    longest = max(int(row[2]), 2)
-    first, last = row[0] - start / DAY_US, end / DAY_US - row[1] - 1
-    for silence, word, consequence in (
-        (last, "last", "Rows that arrive late are probably missing; everyone would look more silent than they are."),
-        (first, "first", "The log probably starts later than the window; early history would be missing."),
-    ):
-        if silence > 3 * longest:
-            warnings.warn(
-                f"the {word} {silence:.0f} days of the window hold no event of any customer; inside it the longest"
-                f" pause is {longest} days. {consequence} Hint: state the window in which the log is complete.",
-                DataWarning, stacklevel=4,
-            )  # fmt: skip
-
-
-def _spell_faults(log: EventLog, window: ObservationWindow, churn: Silence, relation: Relation) -> tuple[Fault, ...]:
-    start, _ = window.resolve(log.timezone)
-    faults = []
+def _window_faults(log: EventLog, start: int) -> tuple[Fault, ...]:
     before = int(log.engine.rows(f"SELECT count(*) FROM {log.table} WHERE time < {start}")[0][0])
-    if before:
-        faults.append(Fault("before the window", before, log.n_events, "not used: the log is not complete there"))
-    if churn.terminal:
-        total, useless = log.engine.rows(
-            f"WITH closure AS (SELECT DISTINCT customer_id, time FROM {log.table}"
-            f" WHERE kind IN {sql_list(churn.terminal)} AND time >= {start})"
-            f" SELECT count(*), count(*) FILTER (WHERE s.id IS NULL) FROM closure c LEFT JOIN {quote(relation.name)} s"
-            " ON s.customer_id = c.customer_id AND s.event = 2 AND s.origin + s.exit_us = c.time"
-        )[0]
-        if useless:
-            faults.append(
-                Fault(
-                    "closure without open gap",
-                    int(useless),
-                    int(total),
-                    "not used: closed before, same day, or never active",
-                )
-            )
-    return (*log.faults, *faults)
+    if not before:
+        return ()
+    return (Fault("before the window", before, log.n_events, "not used: the log is not complete there"),)

@@ -118,7 +118,7 @@ def test_breaks_closer_than_a_microsecond_are_refused(periods, refuses):
 
 
 def test_an_unknown_moment_is_refused(periods, refuses):
-    with refuses(ArgumentError, "as_of='now' is unknown.", '"spell" or "period"'):
+    with refuses(ArgumentError, "`as_of`='now' is unknown.", '"spell", "period"'):
         periods(as_of="now")
 
 
@@ -315,7 +315,7 @@ def test_cells_by_some_of_the_features(cells):
     ("settings", "words"),
     [
         ({"by": ["x"]}, "there is no feature 'x'."),
-        ({"bins": {"x": [0, 1]}}, "there is no feature 'x'."),
+        ({"bins": {"x": [0, 1]}}, "bins: 'x' is no feature."),
         ({"by": ["count_order_9d"] * 2}, "named twice"),
         ({"bins": {"value_order_label": [0, 1]}}, "text is given bins"),
     ],
