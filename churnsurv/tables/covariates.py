@@ -38,14 +38,7 @@ def check_covariates(spells: SpellTable, features: Sequence[Feature]) -> None:
             f"{stray[0]} is a column of durations, and these spells come from a log.",
             hint='declare what the log knows: Value("signup", "plan"), Count("order", days=90) …',
         )
-    names = {*spells.log.values, *spells.log.labels}
     for feature in arrivals_of(features):
-        if feature.column is not None and feature.column not in names:
-            raise FeatureError(
-                f"{feature.name}: the log keeps no column {feature.column!r}.",
-                column=feature.column,
-                hint=f'name it when the log is made, values=("{feature.column}",) or labels=("{feature.column}",).',
-            )
         if feature.kind in spells.churn.opening:
             raise FeatureError(
                 f"{feature.name}: {feature.kind!r} opens spells, it does not arrive inside one.",

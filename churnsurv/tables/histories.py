@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from churnsurv.errors import FeatureError, UnknownKindError
 from churnsurv.tables.engines import Dialect, Relation, literal, quote
 from churnsurv.tables.events import EventLog
-from churnsurv.tables.features import Count, Drop, Feature, Maximum, Mean, Recency, Rhythm, Value
+from churnsurv.tables.features import Arrival, Count, Drop, Feature, Maximum, Mean, Recency, Rhythm, Value
 from churnsurv.tables.window import DAY_US
 from churnsurv.tables.zones import ZoneSql
 
@@ -50,14 +50,14 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
                 hint=f"kinds in the log: {', '.join(map(repr, kinds[:10]))}.",
             )
         column = feature.value_column
-        allowed = (*log.values, *log.labels) if isinstance(feature, Value) else log.values
+        allowed = (*log.values, *log.labels) if isinstance(feature, Value | Arrival) else log.values
         if column is not None and column not in allowed:
             raise FeatureError(
-                f"{feature.name}: the log keeps no {'' if isinstance(feature, Value) else 'numeric '}column {column!r}.",
+                f"{feature.name}: the log keeps no {'' if isinstance(feature, Value | Arrival) else 'numeric '}column {column!r}.",
                 column=column,
                 hint=f'name it when the log is made, values=("{column}",); it keeps {", ".join(map(repr, allowed)) or "none"}.',
             )
-        if feature.lookback is None and activity != (feature.kind,):
+        if feature.lookback is None and activity != (feature.kind,) and not isinstance(feature, Arrival):
             raise FeatureError(
                 f"{feature.name} looks back without limit at {feature.kind!r}, which is not what opens a spell.",
                 consequence="Early gaps would know less of the past than late ones, only because the log starts somewhere.",
@@ -65,7 +65,7 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
             )
     names = [feature.name.lower() for feature in features]
     twice = [feature.name for feature in features if names.count(feature.name.lower()) > 1]
-    reserved = [feature.name for feature in features if feature.name.lower() in _RESERVED]
+    reserved = [feature.name for feature in features if feature.name.lower() in RESERVED]
     if twice or reserved:
         raise FeatureError(
             f"two features are called {twice[0]!r}." if twice else f"a feature cannot be called {reserved[0]!r}.",
@@ -74,7 +74,7 @@ def check_features(log: EventLog, features: Sequence[Feature], activity: tuple[s
         )
 
 
-_RESERVED = (
+RESERVED = (
     "id", "key", "moment", "known", "customer_id", "spell", "period", "start", "stop", "exposure", "event", "first",
     "start_us", "stop_us", "entry_us", "exit_us", "origin", "open", "last_activity", "at_stop", "problem", "place",
     "reached", "unknown", "outside", "n_spells", "n_events", "n_at_stop", "churn_probability", "horizon", "cause",

@@ -41,11 +41,11 @@ def landmark_parts(spells: SpellTable, landmarks: Sequence[int], reach: int) -> 
     """
     rows = ", ".join(f"({mark}, {at})" for mark, at in enumerate(landmarks))
     return f"""
-SELECT s.id, l.mark, 1 AS piece, s.customer_id, s.spell, s.origin, l.at - s.origin AS entry_us,
-  least(s.exit_us, l.at + {reach} - s.origin) AS exit_us,
-  CASE WHEN s.exit_us <= l.at + {reach} - s.origin THEN s.event ELSE 0 END AS event,
+SELECT s.id, l.mark, 1 AS piece, s.customer_id, s.spell, s.origin, l.moment - s.origin AS entry_us,
+  least(s.exit_us, l.moment + {reach} - s.origin) AS exit_us,
+  CASE WHEN s.exit_us <= l.moment + {reach} - s.origin THEN s.event ELSE 0 END AS event,
   TRUE AS begins, TRUE AS ends, s.open
-FROM {spells.table} s JOIN (VALUES {rows}) l(mark, at) ON s.origin + s.entry_us <= l.at AND s.origin + s.exit_us > l.at"""
+FROM {spells.table} s JOIN (VALUES {rows}) l(mark, moment) ON s.origin + s.entry_us <= l.moment AND s.origin + s.exit_us > l.moment"""
 
 
 def month_starts(spells: SpellTable) -> list[tuple[str, int, int]]:
@@ -92,7 +92,7 @@ def cut_parts(spells: SpellTable, base: str, arrivals: Sequence[Arrival], *, mon
             " ON m.low > b.origin + b.entry_us AND m.low < b.origin + b.exit_us"
         )
     last = "".join(
-        f", {spells.engine.dialect.last_known(f'a{k}')} OVER (PARTITION BY id, mark ORDER BY at"
+        f", {spells.engine.dialect.last_known(f'a{k}')} OVER (PARTITION BY id, mark ORDER BY cut"
         f" ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS a{k}"
         for k in range(len(arrivals))
     )
@@ -100,7 +100,7 @@ def cut_parts(spells: SpellTable, base: str, arrivals: Sequence[Arrival], *, mon
     names = "".join(f", p.a{k} AS {quote(feature.name)}" for k, feature in enumerate(arrivals))
     month = f", m.name AS {MONTH}" if calendar else ""
     lies_in = (
-        f" JOIN (VALUES {rows}) m(name, low, high) ON b.origin + p.at >= m.low AND b.origin + p.at < m.high"
+        f" JOIN (VALUES {rows}) m(name, low, high) ON b.origin + p.cut >= m.low AND b.origin + p.cut < m.high"
         if calendar
         else ""
     )
@@ -109,11 +109,11 @@ def cut_parts(spells: SpellTable, base: str, arrivals: Sequence[Arrival], *, mon
         "parts",
         f"""
 WITH base AS ({base}),
-point(id, mark, at{heads}) AS ({" UNION ALL ".join(points)}),
-bound AS (SELECT id, mark, at{most} FROM point GROUP BY id, mark, at),
-pieces AS (SELECT id, mark, at, lead(at) OVER (PARTITION BY id, mark ORDER BY at) AS next,
-    row_number() OVER (PARTITION BY id, mark ORDER BY at) AS piece{last} FROM bound)
-SELECT b.id, b.mark, p.piece, b.customer_id, b.spell, b.origin, p.at AS entry_us, coalesce(p.next, b.exit_us) AS exit_us,
+point(id, mark, cut{heads}) AS ({" UNION ALL ".join(points)}),
+bound AS (SELECT id, mark, cut{most} FROM point GROUP BY id, mark, cut),
+pieces AS (SELECT id, mark, cut, lead(cut) OVER (PARTITION BY id, mark ORDER BY cut) AS next,
+    row_number() OVER (PARTITION BY id, mark ORDER BY cut) AS piece{last} FROM bound)
+SELECT b.id, b.mark, p.piece, b.customer_id, b.spell, b.origin, p.cut AS entry_us, coalesce(p.next, b.exit_us) AS exit_us,
   CASE WHEN p.next IS NULL THEN b.event ELSE 0 END AS event, b.begins AND p.piece = 1 AS begins,
   b.ends AND p.next IS NULL AS ends, b.open{names}{month}
 FROM pieces p JOIN base b ON b.id = p.id AND b.mark = p.mark{lies_in}""",

@@ -70,8 +70,8 @@ FROM {self.source} s JOIN (VALUES {rows}) b(period, low, high) ON s.exit_us > b.
         if as_of == "landmark":
             rows = ", ".join(f"({mark}, {at})" for mark, at in enumerate(self.landmarks))
             return (
-                f"SELECT {key} AS key, p.id, p.customer_id, l.at - 1 AS moment FROM {self.source} p"
-                f" JOIN (VALUES {rows}) l(mark, at) ON l.mark = p.mark WHERE p.begins"
+                f"SELECT {key} AS key, p.id, p.customer_id, l.moment - 1 AS moment FROM {self.source} p"
+                f" JOIN (VALUES {rows}) l(mark, moment) ON l.mark = p.mark WHERE p.begins"
             )
         return (
             f"SELECT {key} AS key, id, customer_id, min(origin + start_us - CASE WHEN start_us > 0 THEN 1 ELSE 0 END)"
