@@ -116,8 +116,10 @@ class OpenSpells:
         arrivals = arrivals_of(schema.features)
         now = cut_parts(spells, whole_parts(spells, chosen), arrivals, months=False) if arrivals else None
         rows = f"{spells.table}" if now is None else f"(SELECT * FROM {quote(now.name)} WHERE ends)"
-        outside = " OR ".join(outside_sql(column, quote(column.name)) for column in schema.columns) or "FALSE"
-        names = "".join(f", {quote(column.name)}" for column in schema.columns)
+        moving = {feature.name for feature in arrivals}
+        placed = {c.name: f"{'s' if c.name in moving else 'k'}.{quote(c.name)}" for c in schema.columns}
+        outside = " OR ".join(outside_sql(column, placed[column.name]) for column in schema.columns) or "FALSE"
+        names = "".join(f", {column}" for column in placed.values())
         ordered = engine.create(
             "open",
             f"SELECT row_number() OVER (ORDER BY s.customer_id) - 1 AS place, s.customer_id,"

@@ -45,7 +45,8 @@ SELECT s.id, l.mark, 1 AS piece, s.customer_id, s.spell, s.origin, l.moment - s.
   least(s.exit_us, l.moment + {reach} - s.origin) AS exit_us,
   CASE WHEN s.exit_us <= l.moment + {reach} - s.origin THEN s.event ELSE 0 END AS event,
   TRUE AS begins, TRUE AS ends, s.open
-FROM {spells.table} s JOIN (VALUES {rows}) l(mark, moment) ON s.origin + s.entry_us <= l.moment AND s.origin + s.exit_us > l.moment"""
+FROM {spells.table} s JOIN (VALUES {rows}) l(mark, moment)
+  ON s.origin + s.entry_us <= l.moment AND s.origin + s.exit_us > l.moment"""
 
 
 def month_starts(spells: SpellTable) -> list[tuple[str, int, int]]:

@@ -24,6 +24,7 @@ from churnsurv import (
 )
 from churnsurv.datasets import Experience, ReturnEffects
 from churnsurv.hazards.nonparametric import kaplan_meier
+from churnsurv.tables.features import Arrival
 
 GAPS = Silence(kinds=("order",), days=90, merge=None)
 BREAKS = (0.0, 7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 800.0)
@@ -98,6 +99,11 @@ def test_immortal_time_an_orders_own_review_at_the_gaps_start():
     right, error = cells_ratio(cells, "last_rating", "none yet")
     assert abs(np.log(right)) < 3 * error
     assert error < 0.03
+
+    arriving = PeriodTable.from_spells(brisk_spells, breaks=BREAKS, features=[Arrival("review")])
+    split_ratio, error = cells_ratio(CellTable.from_periods(arriving), "arrival_review", "arrived")
+    assert abs(np.log(split_ratio)) < 3 * error
+    assert error < 0.06
 
 
 def test_look_ahead_orders_counted_as_of_today(null_shop, null_spells):

@@ -317,7 +317,7 @@ def test_cells_by_some_of_the_features(cells):
         ({"by": ["x"]}, "there is no feature 'x'."),
         ({"bins": {"x": [0, 1]}}, "bins: 'x' is no feature."),
         ({"by": ["count_order_9d"] * 2}, "named twice"),
-        ({"bins": {"value_order_label": [0, 1]}}, "text is given bins"),
+        ({"bins": {"value_order_label": [0, 1]}}, "is text, and has no bins"),
     ],
 )
 def test_names_that_are_no_features_are_refused(cells, refuses, settings, words):

@@ -83,14 +83,14 @@ def test_named_kinds_reactivate_and_only_after_an_end(contracts):
         ("a", f"2024-01-{day:02}", kind)
         for day, kind in ((2, "login"), (3, "signup"), (5, "login"), (8, "quit"), (9, "login"))
     ]
-    assert contracts(rows + [("b", "2024-01-03", "unpaid")]) == [("a", 1, 0.0, 5.0, 1, False)]
+    assert contracts([*rows, ("b", "2024-01-03", "unpaid")]) == [("a", 1, 0.0, 5.0, 1, False)]
     assert dict(contracts.faults) == {
         "end without a contract": 1,
         "event outside every contract": 3,
         "customer of unknown beginning": 1,
     }
     again = Cancellation(ENDS, origin="kind:signup", reactivation=("login",))
-    assert contracts(rows + [("b", "2024-01-03", "unpaid")], again) == [
+    assert contracts([*rows, ("b", "2024-01-03", "unpaid")], again) == [
         ("a", 1, 0.0, 5.0, 1, False),
         ("a", 2, 0.0, 22.0, 0, True),
     ]

@@ -6,6 +6,7 @@ import datetime as dt
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ def spells(make_log):
 def told(frame, *names):
     """Rows as tuples of start, stop, event and columns."""
     columns = ["start", "stop", "event", *names]
-    return [tuple(None if v is None or v != v else v for v in row) for row in frame[columns].itertuples(index=False)]
+    return [tuple(None if pd.isna(v) else v for v in row) for row in frame[columns].itertuples(index=False)]
 
 
 # Facts that arrive ---------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def test_a_later_arrival_replaces_an_earlier_one_and_text_and_bare_arrivals_have
     features = [Arrival("review", "value"), Arrival("delivery", "label"), Arrival("delivery", name="delivered")]
     rows = Episodes.from_periods(PeriodTable.from_spells(spells(SHOP), features=features))
     named = [[c.labels[k] for k in rows.codes[:, j]] for j, c in enumerate(rows.schema.columns)]
-    stars = [None if v != v else v for v in rows.values[0]]
+    stars = [None if np.isnan(v) else v for v in rows.values[0]]
     assert list(zip(rows.customer_id, rows.start, rows.stop, rows.event, stars, named[1], named[2], strict=True)) == [
         ("a", 0, 4, 0, None, NOT_YET, NOT_YET), ("a", 4, 10, 1, None, "late", "arrived"),
         ("a", 0, 3, 0, None, NOT_YET, NOT_YET), ("a", 3, 11, 0, 5.0, NOT_YET, NOT_YET),
