@@ -13,14 +13,17 @@ import numpy as np
 from churnsurv._typing import FloatArray
 from churnsurv._validate import as_floats, refuse
 from churnsurv.errors import ArgumentError, HorizonError
+from churnsurv.hazards.bands import BandKind, SurvivalBand, survival_band
+from churnsurv.hazards.intervals import BandTransform, SurvivalInterval
+from churnsurv.hazards.restricted_mean import RestrictedMean, restricted_mean
 from churnsurv.hazards.steps import area_under, first_time_below, steps_taken, value_at
 
-SurvivalInterval = Literal["log-log", "log", "plain"]
 HazardInterval = Literal["log", "plain"]
 HazardVariance = Literal["aalen", "tie-corrected"]
 
 
-def _moments(times: object, name: str = "times") -> FloatArray:
+def moments(times: object, name: str = "times") -> FloatArray:
+    """Moments on the clock as float64, >= 0."""
     at = as_floats(times, name)
     refuse(
         ArgumentError,
@@ -88,7 +91,7 @@ class KaplanMeier:
         array of the same shape
             Probabilities in [0, 1]; NaN beyond the last observed time unless survival reached 0.
         """
-        at = _moments(times)
+        at = moments(times)
         found = value_at(self.times, self.survival, at, before=1.0)
         return np.where((at <= self.times[-1]) | (found == 0), found, np.nan)
 
@@ -116,7 +119,7 @@ class KaplanMeier:
         ArgumentError
             If a time lies before the time already reached.
         """
-        after, until = np.broadcast_arrays(_moments(conditional_after, "conditional_after"), _moments(times))
+        after, until = np.broadcast_arrays(moments(conditional_after, "conditional_after"), moments(times))
         refuse(
             ArgumentError,
             np.atleast_1d(until < after),
@@ -180,6 +183,65 @@ class KaplanMeier:
             )
         return area_under(self.times, self.survival, 0.0, float(horizon), before=1.0)
 
+    def restricted_mean(self, horizon: float, *, ci_prob: float | None = None) -> RestrictedMean:
+        """Restricted mean survival time with its own standard error and bounds, eq. 25.
+
+        Parameters
+        ----------
+        horizon : float
+            Moment on the clock, > 0.
+        ci_prob : float, optional
+            Probability that the interval covers; that of the curve by default.
+
+        Returns
+        -------
+        RestrictedMean
+            Estimate in the curve's unit of time; two of them make a contrast.
+
+        Raises
+        ------
+        HorizonError
+            If the curve is not known up to the horizon.
+        """
+        return restricted_mean(self, horizon, ci_prob=self.ci_prob if ci_prob is None else ci_prob)
+
+    def band(
+        self,
+        kind: BandKind = "equal-precision",
+        *,
+        time_range: tuple[float, float] | None = None,
+        ci_prob: float | None = None,
+        transform: BandTransform = "log-log",
+    ) -> SurvivalBand:
+        """Band that covers the whole curve over a range of time at once, eq. 29 and 30.
+
+        Parameters
+        ----------
+        kind : {"equal-precision", "hall-wellner"}
+            Nair's band, everywhere the same number of standard errors wide, or that of Hall and Wellner,
+            wide at the ends and narrower in the middle.
+        time_range : tuple of two floats, optional
+            First and last moment covered. From the first event to the last one before which the curve
+            has not reached 0 by default; the shorter the range, the narrower the band.
+        ci_prob : float, optional
+            Probability that the band covers all of the curve in the range; that of the curve by default.
+        transform : {"log-log", "arcsine", "log", "plain"}
+            Scale on which the band is symmetric.
+
+        Returns
+        -------
+        SurvivalBand
+            One entry per step in the range.
+
+        Raises
+        ------
+        HorizonError
+            If the range leaves what is known, or the curve's variance is 0 where the range begins and the
+            band needs it.
+        """
+        prob = self.ci_prob if ci_prob is None else ci_prob
+        return survival_band(self, kind, time_range=time_range, ci_prob=prob, transform=transform)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NelsonAalen:
@@ -241,6 +303,6 @@ class NelsonAalen:
         array of the same shape
             No unit; NaN beyond the last observed time.
         """
-        at = _moments(times)
+        at = moments(times)
         found = value_at(self.times, self.cumulative_hazard, at, before=0.0)
         return np.where(at <= self.times[-1], found, np.nan)

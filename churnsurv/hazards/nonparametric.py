@@ -13,14 +13,16 @@ import numpy as np
 from churnsurv._typing import FloatArray
 from churnsurv._validate import check_choice, check_ci_prob, refuse
 from churnsurv.errors import ArgumentError, DataWarning, compose_message
-from churnsurv.hazards.curves import HazardInterval, HazardVariance, KaplanMeier, NelsonAalen, SurvivalInterval
+from churnsurv.hazards.curves import HazardInterval, HazardVariance, KaplanMeier, NelsonAalen
+from churnsurv.hazards.intervals import SurvivalInterval, greenwood_terms, survival_bounds
 from churnsurv.hazards.risk_sets import RiskSets, Spells, check_spells, risk_sets
 from churnsurv.hazards.steps import normal_quantile
 
 __all__ = ["KaplanMeier", "NelsonAalen", "kaplan_meier", "nelson_aalen"]
 
 
-def _warn_all_censored(spells: Spells, what: str) -> None:
+def warn_all_censored(spells: Spells, what: str) -> None:
+    """Warn the caller's caller if there is not one event; ``what`` follows from that."""
     if not spells.event.any():
         warnings.warn(
             compose_message(
@@ -35,7 +37,8 @@ def _warn_all_censored(spells: Spells, what: str) -> None:
         )
 
 
-def _warn_emptied(sets: RiskSets) -> None:
+def warn_emptied(sets: RiskSets) -> None:
+    """Warn the caller's caller if late entries leave an early risk set in which everybody has the event."""
     early = np.flatnonzero(sets.n_events[:-1] == sets.n_at_risk[:-1])
     if len(early):
         time, at_risk = sets.times[early[-1]], sets.n_at_risk[early[-1]]
@@ -52,30 +55,46 @@ def _warn_emptied(sets: RiskSets) -> None:
         )
 
 
-def _start(spells: Spells) -> float:
+def first_entry(spells: Spells) -> float:
+    """Earliest entry; 0 when every spell is seen from its origin."""
     return 0.0 if spells.entry is None else float(spells.entry.min())
 
 
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """Divide part by whole: infinite where the whole is 0 and 0 where the part is."""
-    ratio = np.where(part > 0, np.inf, 0.0)
-    return np.divide(part, whole, out=ratio, where=(whole > 0) & (part > 0))
+def estimate_survival(spells: Spells, sets: RiskSets, ci_prob: float, ci_kind: SurvivalInterval) -> KaplanMeier:
+    """Kaplan–Meier estimate, eq. 10 to 12, of checked spells.
 
+    Parameters
+    ----------
+    spells : Spells
+        Checked input.
+    sets : RiskSets
+        Their counts.
+    ci_prob : float
+        Probability that each interval covers.
+    ci_kind : {"log-log", "log", "plain"}
+        Scale on which the bounds are symmetric.
 
-def _survival_bounds(
-    survival: FloatArray, relative_error: FloatArray, ci_prob: float, ci_kind: SurvivalInterval
-) -> tuple[FloatArray, FloatArray]:
-    known = (survival > 0) & (survival < 1)
-    inner = np.where(known, survival, 0.5)
-    width = normal_quantile(ci_prob) * np.where(known, relative_error, 0.0)
-    if ci_kind == "log-log":
-        theta = np.exp(width / np.log(inner))
-        lower, upper = inner ** (1 / theta), inner**theta
-    elif ci_kind == "log":
-        lower, upper = inner * np.exp(-width), np.minimum(inner * np.exp(width), 1.0)
-    else:
-        lower, upper = np.maximum(inner * (1 - width), 0.0), np.minimum(inner * (1 + width), 1.0)
-    return np.where(known, lower, np.nan), np.where(known, upper, np.nan)
+    Returns
+    -------
+    KaplanMeier
+        One entry per distinct time.
+    """
+    survival = np.cumprod((sets.n_at_risk - sets.n_events) / sets.n_at_risk)
+    relative_error = np.sqrt(np.cumsum(greenwood_terms(sets.n_events, sets.n_at_risk)))
+    lower, upper = survival_bounds(survival, normal_quantile(ci_prob) * relative_error, ci_kind)
+    return KaplanMeier(
+        times=sets.times,
+        n_at_risk=sets.n_at_risk,
+        n_events=sets.n_events,
+        n_censored=sets.n_censored,
+        survival=survival,
+        standard_error=np.where(survival > 0, survival * np.where(survival > 0, relative_error, 0.0), np.nan),
+        lower=lower,
+        upper=upper,
+        ci_prob=ci_prob,
+        ci_kind=ci_kind,
+        start=first_entry(spells),
+    )
 
 
 def kaplan_meier(
@@ -149,25 +168,9 @@ def kaplan_meier(
     kind = cast(SurvivalInterval, check_choice(ci_kind, "ci_kind", ("log-log", "log", "plain")))
     spells = check_spells(exit, event, entry=entry, weight=weight)
     sets = risk_sets(spells)
-    _warn_all_censored(spells, "The curve stays at 1")
-    _warn_emptied(sets)
-    survival = np.cumprod((sets.n_at_risk - sets.n_events) / sets.n_at_risk)
-    greenwood = np.cumsum(_share(sets.n_events, sets.n_at_risk * (sets.n_at_risk - sets.n_events)))
-    relative_error = np.sqrt(greenwood)
-    lower, upper = _survival_bounds(survival, relative_error, prob, kind)
-    return KaplanMeier(
-        times=sets.times,
-        n_at_risk=sets.n_at_risk,
-        n_events=sets.n_events,
-        n_censored=sets.n_censored,
-        survival=survival,
-        standard_error=np.where(survival > 0, survival * np.where(survival > 0, relative_error, 0.0), np.nan),
-        lower=lower,
-        upper=upper,
-        ci_prob=prob,
-        ci_kind=kind,
-        start=_start(spells),
-    )
+    warn_all_censored(spells, "The curve stays at 1")
+    warn_emptied(sets)
+    return estimate_survival(spells, sets, prob, kind)
 
 
 def _hazard_bounds(
@@ -197,6 +200,48 @@ def _hazard_variance(sets: RiskSets, spells: Spells, variance: HazardVariance) -
     # A single event is not tied; the correction is 1 there, also when it is the last one at risk.
     correction = np.divide(at_risk - events, at_risk - 1, out=np.ones_like(at_risk), where=events > 1)
     return np.cumsum(correction * events / at_risk**2)
+
+
+def estimate_hazard(
+    spells: Spells, sets: RiskSets, ci_prob: float, ci_kind: HazardInterval, variance: HazardVariance
+) -> NelsonAalen:
+    """Nelson–Aalen estimate, eq. 13 to 16, of checked spells.
+
+    Parameters
+    ----------
+    spells : Spells
+        Checked input.
+    sets : RiskSets
+        Their counts; only the events that count.
+    ci_prob : float
+        Probability that each interval covers.
+    ci_kind : {"log", "plain"}
+        Scale on which the bounds are symmetric.
+    variance : {"aalen", "tie-corrected"}
+        Which standard error.
+
+    Returns
+    -------
+    NelsonAalen
+        One entry per distinct time.
+    """
+    total = np.cumsum(sets.n_events / sets.n_at_risk)
+    standard_error = np.sqrt(_hazard_variance(sets, spells, variance))
+    lower, upper = _hazard_bounds(total, standard_error, ci_prob, ci_kind)
+    return NelsonAalen(
+        times=sets.times,
+        n_at_risk=sets.n_at_risk,
+        n_events=sets.n_events,
+        n_censored=sets.n_censored,
+        cumulative_hazard=total,
+        standard_error=standard_error,
+        lower=lower,
+        upper=upper,
+        ci_prob=ci_prob,
+        ci_kind=ci_kind,
+        variance=variance,
+        start=first_entry(spells),
+    )
 
 
 def nelson_aalen(
@@ -262,21 +307,5 @@ def nelson_aalen(
     form = cast(HazardVariance, check_choice(variance, "variance", ("aalen", "tie-corrected")))
     spells = check_spells(exit, event, entry=entry, weight=weight)
     sets = risk_sets(spells)
-    _warn_all_censored(spells, "The cumulative hazard stays at 0")
-    total = np.cumsum(sets.n_events / sets.n_at_risk)
-    standard_error = np.sqrt(_hazard_variance(sets, spells, form))
-    lower, upper = _hazard_bounds(total, standard_error, prob, kind)
-    return NelsonAalen(
-        times=sets.times,
-        n_at_risk=sets.n_at_risk,
-        n_events=sets.n_events,
-        n_censored=sets.n_censored,
-        cumulative_hazard=total,
-        standard_error=standard_error,
-        lower=lower,
-        upper=upper,
-        ci_prob=prob,
-        ci_kind=kind,
-        variance=form,
-        start=_start(spells),
-    )
+    warn_all_censored(spells, "The cumulative hazard stays at 0")
+    return estimate_hazard(spells, sets, prob, kind, form)

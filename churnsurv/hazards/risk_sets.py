@@ -38,7 +38,7 @@ class Spells:
     exit : array of shape (n_spells,)
         Time of event or censoring.
     event : array of shape (n_spells,)
-        1 event, 0 censored.
+        0 censored, 1…K the cause; 1 where there is only one.
     weight : array of shape (n_spells,)
         Frequency: how many identical spells the row stands for.
     """
@@ -58,7 +58,7 @@ class RiskSets:
     times : array of shape (n_times,)
         Distinct times of event or censoring, increasing.
     n_at_risk, n_events, n_censored : array of shape (n_times,)
-        At risk just before each time, events and censorings at it.
+        At risk just before each time, events of any cause and censorings at it.
     """
 
     times: FloatArray
@@ -67,7 +67,11 @@ class RiskSets:
     n_censored: FloatArray
 
 
-def _event_codes(event: object) -> IntArray:
+_MOST_CAUSES = 100
+"""A larger code without names for the causes is a date or an id in the wrong column."""
+
+
+def _event_codes(event: object, n_causes: int | None) -> IntArray:
     raw = plain_array(event, "event")
     if raw.dtype.kind in "USO":
         seen = sorted({str(value) for value in raw.ravel()})
@@ -78,6 +82,17 @@ def _event_codes(event: object) -> IntArray:
             hint='say it: event = (status == "cancelled").astype(int).',
         )
     codes = as_floats(event, "event", ndim=1)
+    if n_causes != 1:
+        largest = _MOST_CAUSES if n_causes is None else n_causes
+        refuse(
+            ArgumentError,
+            (codes != np.rint(codes)) | (codes < 0) | (codes > largest),
+            f"are none of the codes 0 (censored) to {largest} (causes).",
+            columns={"event": codes},
+            consequence="Each code is one cause; a code without a cause would be lost from every incidence.",
+            hint='causes=("cancelled", "payment_failed") names the codes 1 and 2.',
+        )
+        return codes.astype(np.int64)
     refuse(
         ArgumentError,
         (codes != 0) & (codes != 1),
@@ -192,7 +207,9 @@ def _tied(entry: object, exit_: FloatArray) -> tuple[FloatArray | None, FloatArr
     return begin, end
 
 
-def check_spells(exit: object, event: object, *, entry: object = None, weight: object = None) -> Spells:
+def check_spells(
+    exit: object, event: object, *, entry: object = None, weight: object = None, n_causes: int | None = 1
+) -> Spells:
     """Check spells once and make near ties exact.
 
     Parameters
@@ -200,11 +217,14 @@ def check_spells(exit: object, event: object, *, entry: object = None, weight: o
     exit : array-like of shape (n_spells,)
         Time of event or censoring, >= 0; above ``entry`` where that is given.
     event : array-like of shape (n_spells,)
-        1 or True where the event happened, 0 or False where the spell is censored.
+        1 or True where the event happened, 0 or False where the spell is censored; with several causes
+        their codes 1…K.
     entry : array-like of shape (n_spells,), optional
         Time at which observation begins (left truncation), >= 0.
     weight : array-like of shape (n_spells,), optional
         Frequencies, > 0.
+    n_causes : int or None
+        Largest code allowed. ``None``: as many causes as the largest code says.
 
     Returns
     -------
@@ -222,7 +242,7 @@ def check_spells(exit: object, event: object, *, entry: object = None, weight: o
         If times span more than fifteen powers of ten.
     """
     end = _clock(exit, "exit")
-    codes = _event_codes(event)
+    codes = _event_codes(event, n_causes)
     n_spells = same_length({"exit": end, "event": codes})
     weights = _weights(weight, n_spells)
     if n_spells == 1 and weights[0] <= 1:
@@ -271,7 +291,7 @@ def risk_sets(spells: Spells) -> RiskSets:
     times, position = np.unique(spells.exit[order], return_inverse=True)
     n_times = len(times)
     leaving = _per_time(position, weight, n_times)
-    events = _per_time(position, weight * event, n_times)
+    events = _per_time(position, weight * (event > 0), n_times)
     at_risk = _sum_from(leaving)
     if spells.entry is not None:
         # Who enters at or after a time is not yet at risk there.
@@ -283,3 +303,32 @@ def risk_sets(spells: Spells) -> RiskSets:
         alone = _sum_from(exit_heads) - late_heads == exit_heads
         at_risk = np.where(alone, leaving, at_risk - late)
     return RiskSets(times=times, n_at_risk=at_risk, n_events=events, n_censored=leaving - events)
+
+
+def events_by_cause(spells: Spells, times: FloatArray, n_causes: int) -> FloatArray:
+    """Events of each cause at each distinct time.
+
+    Parameters
+    ----------
+    spells : Spells
+        Checked input.
+    times : array of shape (n_times,)
+        Distinct exit times of those spells.
+    n_causes : int
+        Number of causes.
+
+    Returns
+    -------
+    array of shape (n_causes, n_times)
+        Sums of weights; independent of the order of the rows, to the last bit.
+
+    Examples
+    --------
+    >>> spells = check_spells([2, 3, 3], [1, 2, 0], n_causes=2)
+    >>> events_by_cause(spells, np.array([2.0, 3.0]), 2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    order = np.argsort(spells.weight, kind="stable")
+    order = order[spells.event[order] > 0]
+    place = (spells.event[order] - 1) * len(times) + np.searchsorted(times, spells.exit[order])
+    return _per_time(place, spells.weight[order], n_causes * len(times)).reshape(n_causes, len(times))

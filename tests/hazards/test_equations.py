@@ -17,14 +17,15 @@ def cited(text: str) -> set[int]:
 
 
 def test_equations_are_numbered_in_order() -> None:
-    assert [*range(1, 22)] == TAGS
+    assert len(TAGS) >= 30
+    assert [*range(1, len(TAGS) + 1)] == TAGS
 
 
 def test_code_cites_equations_that_exist_and_most_of_them() -> None:
     modules = [path for path in (ROOT / "churnsurv" / "hazards").glob("*.py") if path.name != "poisson.py"]
     found = set().union(*(cited(path.read_text(encoding="utf-8")) for path in modules))
     assert found <= set(TAGS)
-    assert {1, 2, 3, 4, 5, 9, 10, 11, 12, 13, 14, 15, 16} <= found
+    assert {1, 2, 3, 4, 5, *range(9, 17), *range(22, 31)} <= found
 
 
 def test_glossary_cites_equations_that_exist() -> None:
