@@ -245,6 +245,12 @@ class NoEventsError(ChurnsurvError, ValueError):
     code = "no_events"
 
 
+class SeparationError(ChurnsurvError, ValueError):
+    """A coefficient has no finite estimate: the likelihood rises for ever along it."""
+
+    code = "separation"
+
+
 class UnseenLevelError(ChurnsurvError, ValueError):
     """A fixed effect meets a level it was never fitted on."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray, StrArray
-from churnsurv.datasets.arguments import check_frailty, check_horizons
+from churnsurv.datasets.arguments import check_frailty, check_horizons, check_number
 from churnsurv.datasets.frailty import earlier_area, survive
 from churnsurv.datasets.inversion import Curve, Spells, area, no_facts
 from churnsurv.datasets.rows import Columns, Part, Rows, categories, customer_names, moments, part_span
@@ -84,7 +84,14 @@ class SubscriptionSimulation:
             timezone=self.timezone,
         )
 
-    def frame(self, part: Part = "window") -> pa.Table:
+    def frame(
+        self,
+        part: Part = "window",
+        *,
+        invoice_days: float | None = None,
+        early_signups: bool = True,
+        signed_up: bool = False,
+    ) -> pa.Table:
         """Events as an Arrow table ordered by time: ``signup`` (``country, plan``), and one kind for each cause.
 
         Parameters
@@ -92,20 +99,36 @@ class SubscriptionSimulation:
         part : {"window", "future", "all"}
             Until the window's end: events inside the window, and the earlier sign-ups of contracts still
             running at its start; after its end; or all of them.
+        invoice_days : float, optional
+            Add an event ``invoice`` every so many days of tenure while a contract runs, > 0.
+        early_signups : bool
+            ``False`` leaves out the sign-ups before the window, as a log does that begins with it.
+        signed_up : bool
+            Add the column ``signed_up``: on each row, when the contract it belongs to began.
+
+        Raises
+        ------
+        ArgumentError
+            If a setting has no meaning.
         """
         low, high = part_span(self.window, self.timezone, part)
         c, opened = self.contracts, self.contracts["opened"]
         closes = opened + c["duration"]
         # A sign-up is known of whoever is there inside the part, however long ago; the log of the future
         # continues that of the window and repeats nothing.
-        since = -np.iinfo(np.int64).max if part == "window" else low
-        signups, departures = Rows(int(since), high), Rows(low, high)
+        since = -np.iinfo(np.int64).max if part == "window" and early_signups else low
+        signups, later = Rows(int(since), high), Rows(low, high)
         labels = {"country": self.people["country"][c["customer"]], "plan": c["plan"]}
-        signups.add("signup", c["customer"], opened, closes >= low, labels)
+        signups.add("signup", c["customer"], opened, closes >= low, {**labels, "signed_up": opened})
         for k, cause in enumerate(self.truth.causes, 1):
-            departures.add(cause, c["customer"], closes, c["event"] == k, {})
+            later.add(cause, c["customer"], closes, c["event"] == k, {"signed_up": opened})
+        if invoice_days is not None:
+            rows, time = _invoices(opened, closes, invoice_days, low, high)
+            everyone = np.ones(len(rows), bool)
+            later.add("invoice", c["customer"][rows], time, everyone, {"signed_up": opened[rows]})
         levels = {"country": tuple(self.truth.countries), "plan": tuple(self.truth.plans)}
-        return signups.join(departures).table(len(self.people["country"]), (), levels)
+        beginnings = ("signed_up",) if signed_up else ()
+        return _with_moments(signups.join(later).table(len(self.people["country"]), beginnings, levels), beginnings)
 
     @cached_property
     def customers(self) -> pd.DataFrame:
@@ -280,3 +303,25 @@ class SubscriptionSimulation:
             f"SubscriptionSimulation({len(self.people['country']):,} customers, "
             f"{len(self.contracts['opened']):,} contracts, window {self.window.start} to {self.window.end})"
         )
+
+
+def _invoices(opened: IntArray, closes: IntArray, days: float, low: int, high: int) -> tuple[IntArray, IntArray]:
+    """Contract and moment of every invoice within ``[low, high)``, before the contract's end."""
+    check_number(days, "invoice_days", low=1e-3, high=36_500, unit="days")
+    step = round(days * DAY_US)
+    first = np.maximum(-((opened - np.maximum(low, opened)) // step), 1)
+    last = (np.minimum(closes, high) - opened - 1) // step
+    n = np.maximum(last - first + 1, 0)
+    rows = np.repeat(np.arange(len(opened)), n)
+    number = np.arange(len(rows)) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
+    return rows, opened[rows] + number * step
+
+
+def _with_moments(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
+    """Columns of microseconds as moments."""
+    import pyarrow as pa
+
+    for name in names:
+        moment = table[name].cast(pa.int64()).cast(pa.timestamp("us", "UTC"))
+        table = table.set_column(table.column_names.index(name), name, moment)
+    return table

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from churnsurv.errors import ArgumentError, EmptyDataError
+from churnsurv.tables.checks import OnBad
 from churnsurv.tables.engines import Engine, Relation, default_engine, quote
 from churnsurv.tables.faults import Fault
-from churnsurv.tables.reading import Columns, OnBad, Reader, check_names, describe_span
+from churnsurv.tables.reading import Columns, Reader, check_names, describe_span
 from churnsurv.tables.sources import Source, file_source, frame_source
 from churnsurv.tables.times import EpochUnit, TimeReading
 from churnsurv.tables.window import moment_of, read_zone, resolve_moment

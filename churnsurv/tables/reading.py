@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from churnsurv.errors import (
     ArgumentError,
-    ChurnsurvError,
-    DataTypeError,
     DataWarning,
     IdentifierError,
     LocalTimeError,
     MissingValueError,
-    NonFiniteError,
     TimeFormatError,
+)
+from churnsurv.tables.checks import (
+    DROP,
+    Check,
+    OnBad,
+    number_checks,
+    number_expression,
+    passing,
+    run_checks,
+    text_expression,
 )
 from churnsurv.tables.engines import Relation, literal, quote
 from churnsurv.tables.faults import Fault
@@ -24,8 +29,6 @@ from churnsurv.tables.sources import Source
 from churnsurv.tables.times import INTEGERS, TimeReading, examples, is_text, is_whole_day, time_expression
 from churnsurv.tables.window import moment_of
 from churnsurv.tables.zones import Ambiguous, ZoneSql
-
-OnBad = Literal["raise", "drop"]
 
 _PLAUSIBLE = ("1900-01-01", "2200-01-01")
 _PLAUSIBLE_EPOCH = ("1990-01-01", "2100-01-01")
@@ -66,24 +69,6 @@ class Columns:
         return [self.customer, self.time, *named, *self.values, *self.labels]
 
 
-@dataclass(frozen=True)
-class _Check:
-    name: str
-    condition: str
-    error: type[ChurnsurvError]
-    column: str
-    what: str
-    consequence: str
-    hint: str
-
-
-_DROP = 'on_bad="drop" leaves such rows out and counts them.'
-
-
-def _is_number(type_name: str) -> bool:
-    return type_name in (*INTEGERS, "FLOAT", "DOUBLE", "BOOLEAN") or type_name.startswith("DECIMAL")
-
-
 def customer_expression(source: Source, column: str) -> str:
     """SQL text of the customer id as text.
 
@@ -102,52 +87,6 @@ def customer_expression(source: Source, column: str) -> str:
         consequence="9007199254740993 becomes 9007199254740992 as a float: two customers become one.",
         hint=f"read {column!r} as text, for example pandas.read_csv(…, dtype={{{column!r}: str}}).",
     )
-
-
-def _value_expression(source: Source, column: str) -> str:
-    type_name = source.types[column]
-    if not (_is_number(type_name) or is_text(type_name)):
-        raise DataTypeError(
-            f"value column {column!r} is {type_name}, not a number.",
-            column=column,
-            rows=examples(source, column),
-            hint="leave it out, or convert it to numbers.",
-        )
-    cast = f"TRY_CAST({quote(column)} AS DOUBLE)"
-    return cast if is_text(type_name) else f"(CASE WHEN isnan({cast}) THEN NULL ELSE {cast} END)"
-
-
-def _value_checks(source: Source, column: str) -> list[_Check]:
-    name, value = quote(column), _value_expression(source, column)
-    checks = [
-        _Check(
-            f"{column} is infinite",
-            f"isinf({value}) OR isnan({value})",
-            NonFiniteError,
-            column,
-            f"values in {column!r} are not finite",
-            "One infinite value makes every mean infinite.",
-            _DROP,
-        )
-    ]
-    if is_text(source.types[column]):
-        checks.insert(
-            0,
-            _Check(
-                f"{column} is not a number",
-                f"{name} != '' AND {value} IS NULL",
-                DataTypeError,
-                column,
-                f"values in {column!r} are not numbers",
-                "They would count as missing. A comma for the decimal point is the usual reason.",
-                f"write numbers with a point (12.50), name text columns in labels=, or {_DROP}",
-            ),
-        )
-    return checks
-
-
-def _label_expression(column: str) -> str:
-    return f"NULLIF(CAST({quote(column)} AS VARCHAR), '')"
 
 
 class Reader:
@@ -169,7 +108,7 @@ class Reader:
         self.source, self.columns, self.reading, self.on_bad = source, columns, reading, on_bad
         self.engine, self.dialect = source.engine, source.engine.dialect
         self.customer = customer_expression(source, columns.customer)
-        self.kind = _label_expression(columns.kind) if columns.kind else literal("activity")
+        self.kind = text_expression(columns.kind) if columns.kind else literal("activity")
         self.raw_time, self.is_utc = time_expression(source, columns.time, reading, self.dialect)
         self.origin = self._origin_expression()
         type_name = source.types[columns.time]
@@ -182,7 +121,7 @@ class Reader:
             return None
         return time_expression(self.source, self.columns.origin, self.reading, self.dialect)
 
-    def _origin_checks(self, zone: ZoneSql) -> list[_Check]:
+    def _origin_checks(self, zone: ZoneSql) -> list[Check]:
         """Origins that cannot be read, or lie after the event that names them."""
         if self.origin is None or self.columns.origin is None:
             return []
@@ -192,13 +131,13 @@ class Reader:
             blank = f"NULLIF({quote(name)}, '') IS NULL"
         low, high = (f"epoch_us(TIMESTAMP {literal(text)})" for text in _PLAUSIBLE)
         return [
-            _Check("unreadable origin", f"NOT ({blank}) AND ({raw} IS NULL OR NOT ({raw} BETWEEN {low} AND {high}))",
-                   TimeFormatError, name, f"origins in {name!r} cannot be read as stated, or lie outside 1900 to 2200",
-                   "Their tenure would be unknown, or absurd.", f"check time_format or epoch_unit; {_DROP}"),
-            _Check("origin after the event", f"{self._origin_utc(zone)} > {self._time_utc(zone)}", TimeFormatError, name,
-                   f"origins in {name!r} lie after the event they stand beside",
-                   "A customer would do something before the contract began.",
-                   f"write on each row when the contract that was running then began; {_DROP}"),
+            Check("unreadable origin", f"NOT ({blank}) AND ({raw} IS NULL OR NOT ({raw} BETWEEN {low} AND {high}))",
+                  TimeFormatError, name, f"origins in {name!r} cannot be read as stated, or lie outside 1900 to 2200",
+                  "Their tenure would be unknown, or absurd.", f"check time_format or epoch_unit; {DROP}"),
+            Check("origin after the event", f"{self._origin_utc(zone)} > {self._time_utc(zone)}", TimeFormatError, name,
+                  f"origins in {name!r} lie after the event they stand beside",
+                  "A customer would do something before the contract began.",
+                  f"write on each row when the contract that was running then began; {DROP}"),
         ]  # fmt: skip
 
     def _origin_utc(self, zone: ZoneSql) -> str:
@@ -225,7 +164,7 @@ class Reader:
             ) from error
         return (0, 0) if low is None else (low, high)
 
-    def _checks(self, zone: ZoneSql) -> list[_Check]:
+    def _checks(self, zone: ZoneSql) -> list[Check]:
         time, column = self.raw_time, quote(self.columns.time)
         low, high = _PLAUSIBLE_EPOCH if self.is_epoch else _PLAUSIBLE
         bounds = [f"epoch_us(TIMESTAMP {literal(text)})" for text in (low, high)]
@@ -234,65 +173,55 @@ class Reader:
             f"NULLIF({column}, '') IS NULL" if is_text(self.source.types[self.columns.time]) else f"{column} IS NULL"
         )
         checks = [
-            _Check("missing customer", f"{self.customer} IS NULL", MissingValueError, self.columns.customer,
-                   f"rows have no customer in {self.columns.customer!r}",
-                   "All nameless rows together would look like one very busy customer.", _DROP),
-            _Check("missing time", blank, MissingValueError,
-                   self.columns.time, f"rows have no time in {self.columns.time!r}", "", _DROP),
-            _Check("unreadable time", f"NOT ({blank}) AND {time} IS NULL",
-                   TimeFormatError, self.columns.time, f"times in {self.columns.time!r} cannot be read as stated",
-                   "They would silently leave the log.", f"check time_format or epoch_unit; {_DROP}"),
-            _Check("implausible time", f"NOT ({time} BETWEEN {bounds[0]} AND {bounds[1]})", TimeFormatError,
-                   self.columns.time, f"times in {self.columns.time!r} lie outside {low[:4]} to {high[:4]}",
-                   "A wrong unit, or a placeholder such as 9999-12-31, is the usual reason.",
-                   f"{'state the right epoch_unit' if self.is_epoch else 'a placeholder is no event'}; {_DROP}"),
+            Check("missing customer", f"{self.customer} IS NULL", MissingValueError, self.columns.customer,
+                  f"rows have no customer in {self.columns.customer!r}",
+                  "All nameless rows together would look like one very busy customer.", DROP),
+            Check("missing time", blank, MissingValueError,
+                  self.columns.time, f"rows have no time in {self.columns.time!r}", "", DROP),
+            Check("unreadable time", f"NOT ({blank}) AND {time} IS NULL",
+                  TimeFormatError, self.columns.time, f"times in {self.columns.time!r} cannot be read as stated",
+                  "They would silently leave the log.", f"check time_format or epoch_unit; {DROP}"),
+            Check("implausible time", f"NOT ({time} BETWEEN {bounds[0]} AND {bounds[1]})", TimeFormatError,
+                  self.columns.time, f"times in {self.columns.time!r} lie outside {low[:4]} to {high[:4]}",
+                  "A wrong unit, or a placeholder such as 9999-12-31, is the usual reason.",
+                  f"{'state the right epoch_unit' if self.is_epoch else 'a placeholder is no event'}; {DROP}"),
         ]  # fmt: skip
         if self.columns.kind:
-            checks.append(_Check("missing kind", f"{self.kind} IS NULL", MissingValueError, self.columns.kind,
-                                 f"rows have no kind in {self.columns.kind!r}", "", _DROP))  # fmt: skip
+            checks.append(Check("missing kind", f"{self.kind} IS NULL", MissingValueError, self.columns.kind,
+                                 f"rows have no kind in {self.columns.kind!r}", "", DROP))  # fmt: skip
         if not self.is_utc:
             checks += self._local_checks(zone)
         checks += self._origin_checks(zone)
-        return checks + [check for value in self.columns.values for check in _value_checks(self.source, value)]
+        return checks + [check for value in self.columns.values for check in number_checks(self.source, value)]
 
-    def _local_checks(self, zone: ZoneSql) -> list[_Check]:
+    def _local_checks(self, zone: ZoneSql) -> list[Check]:
         name, where = self.columns.time, self.reading.timezone
         checks = [
             # A date means the first moment of its day, also where the clocks are changed at midnight.
-            _Check("nonexistent local time", f"NOT {self.is_whole_day} AND {zone.is_nonexistent(self.raw_time)}",
+            Check("nonexistent local time", f"NOT {self.is_whole_day} AND {zone.is_nonexistent(self.raw_time)}",
                    LocalTimeError, name,
-                   f"times in {name!r} do not exist in {where}: the clocks were put forward",
-                   "The zone is probably not the one in which the log was written.",
-                   f'state the zone of the log, for example timezone="UTC"; {_DROP}'),
+                  f"times in {name!r} do not exist in {where}: the clocks were put forward",
+                  "The zone is probably not the one in which the log was written.",
+                   f'state the zone of the log, for example timezone="UTC"; {DROP}'),
         ]  # fmt: skip
         if self.reading.on_ambiguous == "raise":
             checks.append(
-                _Check(
+                Check(
                     "ambiguous local time",
                     f"NOT {self.is_whole_day} AND {zone.is_ambiguous(self.raw_time)}",
                     LocalTimeError,
                     name,
                     f"times in {name!r} exist twice in {where}: the clocks were put back",
                     "They may be off by an hour, and out of order.",
-                    f'on_ambiguous="earlier" or "later" takes one of the two; {_DROP}',
+                    f'on_ambiguous="earlier" or "later" takes one of the two; {DROP}',
                 )
             )
         return checks
 
-    def _count(self, checks: Sequence[_Check]) -> tuple[int, list[int]]:
-        counts = ", ".join(f"count(*) FILTER (WHERE {check.condition})" for check in checks)
-        row = self.engine.rows(f"SELECT count(*), {counts} FROM {quote(self.source.name)}")[0]
-        return int(row[0]), [int(n) for n in row[1:]]
-
-    def _offenders(self, check: _Check) -> tuple[dict[str, Any], ...]:
+    def _row(self, check: Check) -> dict[str, str]:
+        """Columns that an offending row is shown with."""
         names = dict.fromkeys([self.columns.customer, self.columns.time, check.column])
-        shown = ", ".join(f"{self._shown(name)} AS {quote(name)}" for name in names)
-        return tuple(
-            self.engine.records(
-                f"SELECT row_number() OVER () - 1 AS row, {shown}, {check.condition} AS bad_ FROM {quote(self.source.name)}"
-                " QUALIFY bad_ ORDER BY row LIMIT 5"
-            )
-        )
+        return {name: self._shown(name) for name in names}
 
     def _shown(self, name: str) -> str:
         """SQL text of a value as an error shows it: a moment as text, one beyond all calendars in microseconds."""
@@ -300,21 +229,6 @@ class Reader:
             return quote(name)
         inside = f"{self.raw_time} IS NULL OR {self.raw_time} BETWEEN {_CALENDAR[0]} AND {_CALENDAR[1]}"
         return f"CASE WHEN {inside} THEN CAST({quote(name)} AS VARCHAR) ELSE {self.raw_time} || ' µs' END"
-
-    def _refuse_or_count(self, checks: Sequence[_Check]) -> tuple[Fault, ...]:
-        total, counts = self._count(checks)
-        faults = []
-        for check, count in zip(checks, counts, strict=True):
-            if not count:
-                continue
-            rows = tuple({k: v for k, v in row.items() if k != "bad_"} for row in self._offenders(check))
-            if self.on_bad == "raise":
-                raise check.error(
-                    f"{count:,} of {total:,} {check.what}.", column=check.column, count=count, total=total,
-                    rows=rows, consequence=check.consequence, hint=check.hint,
-                )  # fmt: skip
-            faults.append(Fault(check.name, count, total, 'left out because on_bad="drop"', rows))
-        return tuple(faults)
 
     def read(self) -> tuple[Relation, tuple[Fault, ...]]:
         """Check everything, then build the table of events.
@@ -326,12 +240,12 @@ class Reader:
         """
         zone = ZoneSql(self.reading.timezone, *self._span())
         checks = self._checks(zone)
-        faults = self._refuse_or_count(checks)
+        faults = run_checks(self.source, checks, self._row, self.on_bad)
         parts = [f"{self.customer} AS customer_id", f"{self._time_utc(zone)} AS time", f"{self.kind} AS kind"]
         parts += [f"{self._origin_utc(zone)} AS origin"] if self.origin else []
-        parts += [f"{_value_expression(self.source, name)} AS {quote(name)}" for name in self.columns.values]
-        parts += [f"{_label_expression(name)} AS {quote(name)}" for name in self.columns.labels]
-        kept = " AND ".join(f"NOT coalesce({check.condition}, FALSE)" for check in checks) if faults else "TRUE"
+        parts += [f"{number_expression(self.source, name)} AS {quote(name)}" for name in self.columns.values]
+        parts += [f"{text_expression(name)} AS {quote(name)}" for name in self.columns.labels]
+        kept = passing(checks) if faults else "TRUE"
         table = self.engine.create("events", f"SELECT {', '.join(parts)} FROM {quote(self.source.name)} WHERE {kept}")
         self._warn(table)
         return table, faults

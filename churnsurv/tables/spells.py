@@ -23,6 +23,10 @@ from churnsurv.tables.window import DAY_US, ObservationWindow
 if TYPE_CHECKING:
     import pandas as pd
 
+    from churnsurv.tables.checks import OnBad
+    from churnsurv.tables.duration_columns import Churned
+    from churnsurv.tables.durations import Unit
+
 _COLUMNS = (
     "customer_id, spell, origin, entry_us / {day}.0 AS entry, exit_us / {day}.0 AS exit, event, last_activity, open"
 )
@@ -62,6 +66,9 @@ class SpellTable:
         Covariates that came with durations; the features that their periods have unless told otherwise.
     weighted : bool
         Whether the relation holds a column ``weight``.
+    grain : float or None
+        Days of the unit where every duration is a whole number of units, so that events are known to a unit only;
+        ``None`` otherwise. Between two multiples of it a curve made of steps stands still.
     """
 
     relation: Relation
@@ -77,6 +84,7 @@ class SpellTable:
     cause: str | None = None
     baseline: tuple[Feature, ...] = ()
     weighted: bool = False
+    grain: float | None = None
 
     @classmethod
     def from_events(cls, log: EventLog, window: ObservationWindow, churn: ChurnDefinition) -> SpellTable:
@@ -130,11 +138,109 @@ class SpellTable:
         return cls.of_relation(relation, churn, log=log, window=window, faults=(*_window_faults(log, start), *faults))
 
     @classmethod
-    def from_durations(cls, frame: Any, *, duration: str, event: str | None, unit: str, **settings: Any) -> SpellTable:
-        """Make spells from durations that exist already; see :func:`~churnsurv.tables.durations.read_durations`."""
+    def from_durations(
+        cls,
+        frame: Any,
+        *,
+        duration: str,
+        event: str | None,
+        unit: Unit,
+        customer: str | None = None,
+        spell: str | None = None,
+        entry: str | None = None,
+        follow_up: float | None = None,
+        weight: str | None = None,
+        open: str | None = None,
+        values: Sequence[str] = (),
+        labels: Sequence[str] = (),
+        causes: Sequence[str] | None = None,
+        churned: Churned | None = None,
+        on_bad: OnBad = "raise",
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        table: str | None = None,
+        engine: Engine | None = None,
+    ) -> SpellTable:
+        """Make spells from durations that exist already: one row per customer, without dates.
+
+        The clock is the time since each customer's own beginning. What a log would give is not here: no calendar, no
+        features of events, no last activity. Columns named in ``values`` and ``labels`` are covariates, known when the
+        spell is entered and constant while it lasts.
+
+        Parameters
+        ----------
+        frame : data frame or path
+            A pandas, polars, Arrow or other frame that narwhals knows, or a CSV, Parquet, NDJSON or DuckDB file.
+        duration : str
+            Column of durations from the beginning to the event, or to the last moment at which the customer was seen,
+            > 0. With late entry too they count from the beginning.
+        event : str or None
+            Column that tells whether the duration ended with an event: truth values, 0 and 1, or 0…K with ``causes``;
+            anything else needs ``churned``. ``None`` if nobody has left, as in a table of customers to be scored.
+        unit : {"hour", "day", "week", "month", "year"}
+            Of ``duration``, ``entry`` and ``follow_up``. A month is 30.4375 days, a year 365.25; inside all times are
+            whole microseconds.
+        customer : str, optional
+            Column of ids: text or whole numbers (kept as text), each in one row unless ``spell`` is given. By default
+            a row's number from 0, as text of equal length.
+        spell : str, optional
+            Column that counts a customer's spells from 1, each with a clock of its own. Rows of one customer and spell
+            are stretches ``(entry, duration]`` of it, which may differ in their covariates, must not overlap, and of
+            which the last alone may end with an event. Pauses between them are kept, and counted.
+        entry : str, optional
+            Column of the time on the clock at which watching began (left truncation), >= 0 and before ``duration``.
+        follow_up : float, optional
+            For a sample of everyone who was there within the last ``follow_up`` units: each row enters at
+            ``max(duration − follow_up, 0)``. Whoever left earlier is not in such a sample.
+        weight : str, optional
+            Column of weights, > 0; a weight of 2 is a row that occurs twice. Row models use them; cells refuse.
+        open : str, optional
+            Column of 0 and 1: who is still a customer now, and can be scored. By default everyone without an event.
+        values, labels : sequence of str
+            Columns of numbers and of texts to keep as covariates.
+        causes : sequence of str, optional
+            Names of the events 1…K; ``("churned",)`` by default.
+        churned : str or mapping, optional
+            The value of ``event`` that means churn, of two, or the code of every value: ``{"Yes": 1, "No": 0}``.
+        on_bad : {"raise", "drop"}
+            Refuse rows that cannot be used, or leave them out and count them in ``faults``.
+        delimiter, encoding, table
+            How a file is read, as in :meth:`EventLog.from_file`.
+        engine : Engine, optional
+            Where to compute; a shared embedded DuckDB by default.
+
+        Returns
+        -------
+        SpellTable
+            With ``log`` and ``window`` ``None`` and ``churn=Cancellation(causes, origin="stated")``.
+
+        Raises
+        ------
+        ArgumentError
+            If a duration is negative, zero or absurd, an entry does not lie before it, a weight is not positive, a code
+            has no meaning, a customer is there twice, or stretches overlap.
+        ColumnError, DataTypeError, EmptyDataError, FileFormatError, IdentifierError, MissingValueError, NonFiniteError
+            As in :meth:`EventLog.from_frame`. Missing covariates are refused too.
+
+        Warns
+        -----
+        DataWarning
+            If durations seem to mix units, a number holds placeholders (999), or rises with the duration as a sum does.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> frame = pa.table({"months": [1, 3, 5], "left": ["yes", "no", "yes"], "plan": ["a", "b", "a"]})
+        >>> SpellTable.from_durations(frame, duration="months", event="left", churned="yes", unit="month", labels=["plan"])
+        SpellTable(3 spells of 3 customers: 2 churned, 1 open; 274 days at risk)
+        """
         from churnsurv.tables.durations import read_durations
 
-        return read_durations(frame, duration=duration, event=event, unit=unit, **settings)
+        return read_durations(
+            frame, duration=duration, event=event, unit=unit, customer=customer, spell=spell, entry=entry,
+            follow_up=follow_up, weight=weight, open=open, values=values, labels=labels, causes=causes, churned=churned,
+            on_bad=on_bad, delimiter=delimiter, encoding=encoding, table=table, engine=engine,
+        )  # fmt: skip
 
     @classmethod
     def of_relation(
@@ -147,6 +253,7 @@ class SpellTable:
         faults: tuple[Fault, ...] = (),
         baseline: tuple[Feature, ...] = (),
         weighted: bool = False,
+        grain: float | None = None,
     ) -> SpellTable:
         """Count what a relation of spells holds; every constructor ends here.
 
@@ -154,7 +261,7 @@ class SpellTable:
         ----------
         relation : Relation
             ``id, customer_id, spell, origin, entry_us, exit_us, event, last_activity, open`` and baseline columns.
-        churn, log, window, faults, baseline, weighted
+        churn, log, window, faults, baseline, weighted, grain
             As the attributes.
 
         Raises
@@ -170,17 +277,16 @@ class SpellTable:
             f" FROM {quote(relation.name)}"
         )[0]
         if not n:
-            kinds = churn.opening or ("event",)
-            where = f"lies in the window {window.start} to {window.end}" if window else "has any time at risk"
+            kinds = " or ".join(churn.opening or ("event",))
             raise EmptyDataError(
-                f"no {' or '.join(kinds)} {where}.",
+                f"no {kinds} lies in the window {window.start} to {window.end}." if window else "no row is left.",
                 rows=[{fault.name: f"{fault.count:,} of {fault.total:,}, {fault.action}"} for fault in faults[:5]],
-                hint="check the window, the kinds, and the time zone.",
+                hint=f"check the {'window, the kinds, and the time zone' if window else 'columns, and their unit'}.",
             )
         assert shortest > 0, "a spell without length"  # noqa: S101 - by construction
         return cls(
             relation, log, window, churn, (*(log.faults if log else ()), *faults), n, customers, n_open, tuple(events),
-            int(exposure), baseline=baseline, weighted=weighted,
+            int(exposure), baseline=baseline, weighted=weighted, grain=grain,
         )  # fmt: skip
 
     @property
@@ -244,15 +350,17 @@ class SpellTable:
         return self._frame(f" LIMIT {int(n)}")
 
     def _frame(self, tail: str) -> pd.DataFrame:
-        return self.engine.frame(f"SELECT {self._columns()} FROM {self.table} ORDER BY customer_id, spell{tail}")
+        return self.engine.frame(
+            f"SELECT {self._columns()} FROM {self.table} ORDER BY customer_id, spell, entry_us{tail}"
+        )
 
     def _columns(self) -> str:
-        extra = [quote(feature.name) for feature in self.baseline] + (["weight"] if self.weighted else [])
+        extra = [quote(str(feature.value_column)) for feature in self.baseline] + (["weight"] if self.weighted else [])
         return ", ".join([_COLUMNS.format(day=DAY_US), *extra])
 
     def arrays(self) -> dict[str, FloatArray | IntArray]:
         """Return ``entry``, ``exit`` in days, ``event`` and, where there is one, ``weight``, ordered as :meth:`frame`."""
-        table = self.engine.arrow(f"SELECT {self._columns()} FROM {self.table} ORDER BY customer_id, spell")
+        table = self.engine.arrow(f"SELECT {self._columns()} FROM {self.table} ORDER BY customer_id, spell, entry_us")
         arrays: dict[str, FloatArray | IntArray] = {
             "entry": table["entry"].to_numpy(),
             "exit": table["exit"].to_numpy(),

@@ -150,3 +150,41 @@ def test_refuses_what_has_no_meaning(arguments, match):
 def test_horizons_beyond_the_simulated_future_are_refused(business):
     with pytest.raises(ArgumentError, match="future_days"):
         business.true_incidence(366.0)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return simulate_subscription(2_000, rng=4, return_hazard=0.003, timezone="Europe/Berlin")
+
+
+def test_invoices_fall_due_every_so_many_days_of_a_running_contract(small):
+    start, end = small.window.resolve("Europe/Berlin")
+    frame = small.frame(invoice_days=30.0, signed_up=True).to_pandas()
+    invoices = frame[frame["kind"] == "invoice"]
+    due = (invoices["time"] - invoices["signed_up"]) / np.timedelta64(30, "D")
+    assert due.to_numpy() == pytest.approx(np.rint(due))
+    spells = small.spells.query("in_log")
+    # One for each whole 30 days of observed tenure, less those before the window; none at the very end.
+    due_by, due_before = (np.maximum(np.ceil(spells[name] / 30) - 1, 0) for name in ("observed_duration", "entry"))
+    assert len(invoices) == (due_by - due_before).sum()
+    when = invoices["time"].dt.as_unit("us").astype("int64")
+    assert when.between(start, end, inclusive="left").all()
+
+
+def test_a_log_that_begins_with_the_window_has_no_earlier_sign_ups(small):
+    start, _ = small.window.resolve("Europe/Berlin")
+    whole, short = small.frame().to_pandas(), small.frame(early_signups=False).to_pandas()
+    late = whole["time"].dt.as_unit("us").astype("int64") >= start
+    assert short.equals(whole[late].reset_index(drop=True))
+    assert 0 < (~late).sum() < len(whole)
+
+
+def test_each_row_may_say_when_its_contract_began(small):
+    frame = small.frame(signed_up=True).to_pandas()
+    assert (frame.loc[frame["kind"] == "signup", "signed_up"] == frame.loc[frame["kind"] == "signup", "time"]).all()
+    ends = frame[frame["kind"] != "signup"]
+    true = small.spells.query("observed_event > 0 and in_log")
+    pairs = set(zip(true["customer_id"], true["origin"], strict=True))
+    assert set(zip(ends["customer_id"].astype(str), ends["signed_up"], strict=True)) == pairs
+    with pytest.raises(ArgumentError, match="invoice_days"):
+        small.frame(invoice_days=0.0)

@@ -97,6 +97,12 @@ def test_41_a_unit_is_never_guessed(read, refuses, engine):
     assert in_days.exposure_us == read(unit="month").exposure_us
 
 
+def test_durations_in_whole_units_say_to_what_they_were_rounded(read):
+    assert read(unit="month").grain == 30.4375
+    assert read({"months": [1.0, 3.0, 5.5]}, unit="month").grain is None
+    assert read().with_cause("churned").grain == 1.0
+
+
 def test_entry_is_time_on_the_clock_and_follow_up_a_last_stretch(read, refuses):
     entered = read({"since": [0.0, 1.0, 4.5]}, entry="since").arrays()
     assert entered["entry"].tolist() == [0.0, 1.0, 4.5]
