@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtim
 import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, Json, StrArray
-from churnsurv.errors import ModelSupportError, SavedFitError
+from churnsurv.errors import ArgumentError, ModelSupportError, SavedFitError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,80 @@ class ReachedRows(PatternRows, Protocol):
     @property
     def customer_id(self) -> StrArray:
         """Customers."""
+
+
+class ValuedRows(PatternRows, Protocol):
+    """Rows that know their raw numbers too.
+
+    Attributes
+    ----------
+    values : tuple of (array of shape (n,) or None)
+        Number of each column, NaN where nothing is known yet; ``None`` for a text.
+    """
+
+    @property
+    def values(self) -> tuple[FloatArray | None, ...]:
+        """Numbers by column."""
+
+
+class EpisodeRows(ValuedRows, Protocol):
+    """Rows ``(start, stop]`` with covariates that do not change in them: what row models learn from.
+
+    Attributes
+    ----------
+    customer_id : array of str, shape (n,)
+        Customers: the clusters of robust errors.
+    spell : array of shape (n,)
+        Number of the spell within its customer.
+    start, stop : array of shape (n,)
+        Days on the clock, ``0 <= start < stop``.
+    event : array of shape (n,)
+        0 censored, 1…K the cause that ended the row.
+    weight : array of shape (n,) or None
+        Frequencies, > 0.
+    binned : frozenset of str
+        Columns of numbers that enter as the levels of their bins.
+    cause : str or None
+        The cause that alone counts, where one was chosen.
+    n_spells : int
+        Spells.
+    """
+
+    @property
+    def customer_id(self) -> StrArray:
+        """Customers."""
+
+    @property
+    def spell(self) -> IntArray:
+        """Spells."""
+
+    @property
+    def start(self) -> FloatArray:
+        """Start of each row."""
+
+    @property
+    def stop(self) -> FloatArray:
+        """Stop of each row."""
+
+    @property
+    def event(self) -> IntArray:
+        """Causes."""
+
+    @property
+    def weight(self) -> FloatArray | None:
+        """Frequencies."""
+
+    @property
+    def binned(self) -> frozenset[str]:
+        """Columns with bins."""
+
+    @property
+    def cause(self) -> str | None:
+        """Chosen cause."""
+
+    @property
+    def n_spells(self) -> int:
+        """Spells."""
 
 
 class NamedRows(PatternRows, Protocol):
@@ -143,7 +217,7 @@ class FitInfo:
     def from_json(cls, data: Mapping[str, Json]) -> FitInfo:
         """Read the info back from a manifest."""
         names = set(cls.__dataclass_fields__) - {"seconds"}
-        if set(data) != names or data["status"] not in ("ok", "unreliable", "interrupted"):
+        if not set(data) <= names or data.get("status") not in ("ok", "unreliable", "interrupted"):
             raise SavedFitError("the saved fit's info does not have the fields it should have.")
         settings = {key: math.nan if value is None else value for key, value in data.items()}
         messages = tuple(str(line) for line in cast(list[str], settings.pop("messages")))
@@ -191,8 +265,12 @@ class SurvivalFit(Protocol):
     ) -> FloatArray:
         """The same for customers of new groups, at a quantile (n_draws, n) of the effect that a group shares."""
 
-    def n_at_risk(self, times: FloatArray) -> IntArray:
-        """Training spells at risk at the end of the period that holds each time."""
+    def n_at_risk(self, times: FloatArray, rows: PatternRows | None = None) -> IntArray:
+        """Training spells at risk at each time, or at the end of the period that holds it; of the rows' strata.
+
+        With ``rows``, ``times`` has one entry (or one row of entries) for each of them; a fit without strata takes
+        no notice of them.
+        """
 
     def new_group(self, rows: PatternRows) -> BoolArray:
         """Rows whose group the fit has never seen."""
@@ -207,11 +285,15 @@ class SurvivalFit(Protocol):
         """Write the fit to one file, at once or not at all."""
 
 
+FitsOn = Literal["cells", "spells", "episodes"]
+"""Table a model learns from. Episodes are made of periods or spells where these are given."""
+
+
 class SurvivalModel(Protocol):
     """A frozen specification that makes fits."""
 
     supports: ClassVar[frozenset[str]]
-    fits_on: ClassVar[Literal["cells", "spells"]]
+    fits_on: ClassVar[FitsOn]
 
     def fit(self, table: Any, /, *, rng: int = 0, progress: Progress = False) -> SurvivalFit:
         """Fit to a table."""
@@ -220,18 +302,21 @@ class SurvivalModel(Protocol):
 SUPPORT: dict[str, tuple[str, frozenset[str]]] = {
     "HierarchicalModel": ("cells", frozenset({"entry", "time_varying", "groups"})),
     "KaplanMeierModel": ("spells", frozenset({"entry"})),
+    "CoxModel": ("episodes", frozenset({"entry", "time_varying", "weights", "strata"})),
+    "WeibullModel": ("episodes", frozenset({"entry", "time_varying", "weights", "interval"})),
 }
 """Table and abilities of each model; what a refusal names as the way out."""
 
 _HINTS = {
     "cells": "CellTable.from_periods(PeriodTable.from_spells(spells)) makes cells.",
     "spells": "SpellTable.from_events(log, window, churn) makes spells.",
-    "causes": 'cells.with_cause("return") keeps one cause and lets the others censor.',
+    "episodes": "PeriodTable.from_spells(spells, features=[...]) makes rows with covariates; spells do without.",
 }
+_EATEN = {"cells": ("cells",), "spells": ("spells",), "episodes": ("episodes", "periods", "spells")}
 
 
 def _table_kind(table: object) -> str:
-    return {"CellTable": "cells", "SpellTable": "spells", "PeriodTable": "periods"}.get(
+    return {"CellTable": "cells", "SpellTable": "spells", "PeriodTable": "periods", "Episodes": "episodes"}.get(
         type(table).__name__, type(table).__name__
     )
 
@@ -241,11 +326,24 @@ def _needs(table: Any, kind: str) -> frozenset[str]:
     needed = set()
     if kind == "cells" and table.n_events.shape[1] > 1:
         needed.add("causes")
+    if kind == "periods":
+        return _needs(table.spells, "spells")
     if kind == "spells":
         arrays = table.arrays()
         needed |= {"entry"} if np.any(arrays["entry"] > 0) else set()
         needed |= {"causes"} if np.any(arrays["event"] > 1) else set()
+        needed |= {"weights"} if "weight" in arrays else set()
+    if kind == "episodes":
+        needed |= {"weights"} if table.weight is not None else set()
+        needed |= {"causes"} if np.any(table.event > 1) else set()
     return frozenset(needed)
+
+
+def _one_cause(table: Any, kind: str) -> str:
+    """How to keep one cause of a table, as a call."""
+    owner = table.spells if kind == "periods" else table.schema if hasattr(table, "schema") else table
+    table_of = "Episodes.from_periods(periods)" if kind == "periods" else kind
+    return f'{table_of}.with_cause("{owner.churn.causes[0]}") keeps one cause and lets the others censor.'
 
 
 def check_support(model: SurvivalModel, table: Any) -> None:
@@ -255,7 +353,7 @@ def check_support(model: SurvivalModel, table: Any) -> None:
     ----------
     model : SurvivalModel
         The model.
-    table : CellTable or SpellTable
+    table : CellTable, SpellTable, PeriodTable or Episodes
         What it would be fitted on.
 
     Raises
@@ -265,21 +363,64 @@ def check_support(model: SurvivalModel, table: Any) -> None:
         names what is missing, what is supported and which model can.
     """
     name, kind = type(model).__name__, _table_kind(table)
-    if kind != model.fits_on:
-        others = [other for other, (eats, _) in SUPPORT.items() if eats == kind]
+    if kind not in _EATEN[model.fits_on]:
+        others = [other for other, (eats, _) in SUPPORT.items() if kind in _EATEN[eats]]
         instead = f" {' or '.join(others)} fits on {kind}." if others else ""
         raise ModelSupportError(
             f"{name} fits on {model.fits_on}, and was given {kind}.", hint=_HINTS[model.fits_on] + instead
         )
     missing = _needs(table, kind) - model.supports
     if missing:
-        able = [other for other, (_, abilities) in SUPPORT.items() if missing <= abilities]
-        hints = [_HINTS[need] for need in sorted(missing) if need in _HINTS] + [f"{one} can." for one in able]
+        able = [other for other, (eats, abilities) in SUPPORT.items() if missing <= abilities and kind in _EATEN[eats]]
+        hints = [_one_cause(table, kind)] if "causes" in missing else []
         raise ModelSupportError(
             f"{name} cannot use what the {kind} hold. needed: {', '.join(sorted(missing))}; "
             f"supported: {', '.join(sorted(model.supports))}.",
             consequence="Fitting several causes as one event would answer another question than the one asked."
             if "causes" in missing
             else "",
-            hint=" ".join(hints),
+            hint=" ".join(hints + [f"{one} can." for one in able]),
+        )
+
+
+def check_rounded(rounded: object, name: str) -> None:
+    """Refuse days of rounding that are no days.
+
+    Raises
+    ------
+    ArgumentError
+        With the call to write.
+    """
+    number = isinstance(rounded, (int, float)) and not isinstance(rounded, bool)
+    if rounded is not None and not (number and 0 < cast(float, rounded) < math.inf):
+        raise ArgumentError(
+            f"rounded={rounded!r} is not a number of days above 0.",
+            hint=f"{name}(..., rounded=30.4375) for events that are known to the month; leave it out otherwise.",
+        )
+
+
+def check_spacing(times: FloatArray, rounded: float | None, name: str) -> None:
+    """Refuse event times that lie closer together than they are said to be known.
+
+    Parameters
+    ----------
+    times : array of shape (n,)
+        Distinct times of events, increasing.
+    rounded : float or None
+        Days.
+    name : str
+        Model.
+
+    Raises
+    ------
+    ArgumentError
+        Naming the closest pair.
+    """
+    gaps = np.diff(times)
+    if rounded is not None and len(gaps) and gaps.min() < rounded * (1 - 1e-6):
+        k = int(np.argmin(gaps))
+        raise ArgumentError(
+            f"events at {times[k]:g} and {times[k + 1]:g} days lie closer than rounded={rounded:g} days.",
+            consequence="Times that are told apart are known better than that.",
+            hint=f"{name}(..., rounded={gaps.min():g}), or leave it out.",
         )

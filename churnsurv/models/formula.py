@@ -1,7 +1,7 @@
-"""Effects by formula: a small grammar, checked before anything is evaluated, and indicator columns.
+"""Effects by formula: the terms it expands into, and indicator columns.
 
-formulaic evaluates Python found in a formula. It therefore never sees what a user wrote: the text is read here,
-and only operators and names of our own making are handed on.
+formulaic evaluates Python found in a formula. It therefore never sees what a user wrote: the text is read by
+:mod:`churnsurv.models.grammar`, and only operators and names of our own making are handed on.
 """
 
 from __future__ import annotations
@@ -12,101 +12,29 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from scipy import linalg
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, Json
 from churnsurv.errors import FormulaError, SavedFitError
+from churnsurv.models.grammar import check_formula, tokens
+from churnsurv.models.rank import Triangle, dependent_columns, explain, triangle
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
-_TOKEN = re.compile(r"\s*(?:(?P<name>[^\W\d]\w*)|`(?P<quoted>[^`]+)`|(?P<number>\d+)|(?P<mark>[-+:*()]))")
-_LONGEST = 10_000
-_DEEPEST = 50
-_GRAMMAR = (
-    "a formula is made of column names (in backticks where they are not plain words), 1, +, :, * and parentheses."
-)
-_FACTOR = re.compile(r"c(\d+)\[(?:T\.)?L(\d+)\]")
-_RANK_TOLERANCE = 1e-9
+_FACTOR = re.compile(r"c(\d+)(?:\[(?:T\.)?L(\d+)\])?")
 
-
-def tokens(formula: str) -> list[tuple[str, str]]:
-    """Read a formula into (kind, text) pairs; kind is ``name``, ``one``, or the operator itself.
-
-    Raises
-    ------
-    FormulaError
-        At the first character that is not in the grammar.
-
-    Examples
-    --------
-    >>> tokens("plan * `price band`")
-    [('name', 'plan'), ('*', '*'), ('name', 'price band')]
-    >>> tokens("plan + I(price)")
-    Traceback (most recent call last):
-        ...
-    churnsurv.errors.FormulaError: formula 'plan + I(price)': "(" cannot follow "I".
-    Hint: a formula is made of column names ...
-    """
-    if len(formula) > _LONGEST:
-        raise FormulaError(f"the formula has {len(formula):,} characters.", hint=f"at most {_LONGEST:,} are read.")
-    found: list[tuple[str, str]] = []
-    text, at = formula.rstrip(), 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None or match["number"] not in (None, "1") or match["mark"] == "-":
-            raise FormulaError(f"formula {formula!r}: {text[at:].strip()[:20]!r} is not allowed.", hint=_GRAMMAR)
-        name = match["name"] or match["quoted"]
-        found.append(("name", name) if name else ("one", "1") if match["number"] else (match["mark"], match["mark"]))
-        at = match.end()
-    _check_order(found, formula)
-    return found
-
-
-def _check_order(found: Sequence[tuple[str, str]], formula: str) -> None:
-    """Names and operators take turns, parentheses match: so nothing can be read as a call."""
-    depth, previous, operand_next = 0, "", True
-    for kind, text in found:
-        starts = kind in ("name", "one", "(")
-        if starts != operand_next:
-            where = f'"{text}" cannot follow "{previous}"' if previous else f'it cannot begin with "{text}"'
-            raise FormulaError(f"formula {formula!r}: {where}.", hint=_GRAMMAR)
-        depth += (kind == "(") - (kind == ")")
-        if depth < 0 or depth > _DEEPEST:
-            raise FormulaError(f"formula {formula!r}: parentheses do not match.", hint=_GRAMMAR)
-        operand_next = kind in ("+", ":", "*", "(")
-        previous = text
-    if depth or (found and operand_next):
-        raise FormulaError(f"formula {formula!r} ends too early.", hint=_GRAMMAR)
-
-
-def check_formula(formula: str, schema: CellSchema) -> tuple[str, ...]:
-    """Columns of the schema that a formula names, in its order.
-
-    Raises
-    ------
-    FormulaError
-        If the formula is outside the grammar or names a column that the cells do not have.
-    """
-    known = [column.name for column in schema.columns]
-    names = list(dict.fromkeys(text for kind, text in tokens(formula) if kind == "name"))
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise FormulaError(
-            f"formula {formula!r}: {len(unknown)} of {len(names)} names are no column of the cells: {', '.join(unknown)}.",
-            hint=f"columns are: {', '.join(known) or 'none'}.",
-        )
-    return tuple(names)
+NUMBER = -2
+"""In place of a level: the column enters as a number."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One indicator column: 1 where every factor has its level.
+    """One column of a design: the product of its factors.
 
     Parameters
     ----------
     label : str
-        As a person reads it: ``plan[annual]``.
+        As a person reads it: ``plan[annual]``, ``revenue``, ``plan[annual]:revenue``.
     factors : tuple of (int, int)
-        Column of the schema and code of the level.
+        Column of the schema, and code of the level (the factor is 1 where the row has it) or ``NUMBER``.
     """
 
     label: str
@@ -134,13 +62,21 @@ class Effects:
     known: Mapping[int, tuple[int, ...]]
     left_out: tuple[str, ...] = ()
 
-    def matrix(self, codes: IntArray) -> FloatArray:
-        """Indicator columns of patterns, shape (n, n_terms)."""
-        columns = [np.ones(len(codes)) for _ in self.terms]
+    def matrix(self, codes: IntArray, values: Sequence[FloatArray | None] = ()) -> FloatArray:
+        """Columns of the design, shape (n, n_terms): indicators of patterns, and numbers where there are any.
+
+        Parameters
+        ----------
+        codes : array of shape (n, n_columns)
+            Level of each column.
+        values : sequence of (array of shape (n,) or None)
+            Number of each column; needed where a term has the factor ``NUMBER``.
+        """
+        x = np.ones((len(codes), len(self.terms)))
         for at, term in enumerate(self.terms):
             for k, level in term.factors:
-                columns[at] *= codes[:, k] == level
-        return np.column_stack(columns) if columns else np.zeros((len(codes), 0))
+                x[:, at] *= cast(FloatArray, values[k]) if level == NUMBER else codes[:, k] == level
+        return x
 
     def unseen(self, codes: IntArray) -> BoolArray:
         """Rows with a level that had no exposure."""
@@ -159,8 +95,18 @@ class Effects:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Json], schema: CellSchema) -> Effects:
-        """Read the effects back from a manifest, and check that the schema has what they point at."""
+    def from_json(cls, data: Mapping[str, Json], schema: CellSchema, numbers: Sequence[int] = ()) -> Effects:
+        """Read the effects back from a manifest, and check that the schema has what they point at.
+
+        Parameters
+        ----------
+        data : mapping
+            What :meth:`to_json` made.
+        schema : CellSchema
+            Columns and their levels.
+        numbers : sequence of int
+            Columns that may enter as numbers.
+        """
         try:
             terms = cast(list[dict[str, object]], data["terms"])
             effects = cls(
@@ -172,8 +118,10 @@ class Effects:
                 },
                 tuple(str(line) for line in cast(list[str], data["left_out"])),
             )
-            pairs = [pair for term in effects.terms for pair in term.factors] + list(effects.references.items())
-            pairs += [(k, level) for k, levels in effects.known.items() for level in levels]
+            pairs = [
+                pair for term in effects.terms for pair in term.factors if pair[1] != NUMBER or pair[0] not in numbers
+            ]
+            pairs += [*effects.references.items(), *((k, level) for k, some in effects.known.items() for level in some)]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SavedFitError("the saved fit's effects do not have the fields they should have.") from error
         if not all(0 <= k < len(schema.columns) and 0 <= v < len(schema.columns[k].labels) for k, v in pairs):
@@ -183,6 +131,34 @@ class Effects:
 
 def _pairs(raw: object) -> tuple[tuple[int, int], ...]:
     return tuple((int(k), int(level)) for k, level in cast(list[list[int]], raw))
+
+
+def levels_seen(
+    schema: CellSchema, columns: Sequence[int], codes: IntArray, exposure: FloatArray
+) -> tuple[dict[int, tuple[int, ...]], dict[int, int]]:
+    """Levels with exposure of some columns, and the one with most of it (the first of equals).
+
+    Parameters
+    ----------
+    schema : CellSchema
+        Columns and their levels.
+    columns : sequence of int
+        Which columns.
+    codes : array of shape (n, n_columns)
+        Level of each row.
+    exposure : array of shape (n,)
+        Days at risk.
+
+    Returns
+    -------
+    known : dict of int to tuple of int
+        Codes with exposure.
+    references : dict of int to int
+        Codes with most exposure.
+    """
+    weight = {k: np.bincount(codes[:, k], exposure, len(schema.columns[k].labels)) for k in columns}
+    known = {k: tuple(int(level) for level in np.flatnonzero(weight[k] > 0)) for k in columns}
+    return known, {k: int(np.argmax(weight[k])) for k in columns}
 
 
 def bind_formula(
@@ -211,9 +187,7 @@ def bind_formula(
     names = check_formula(formula, schema)
     positions = {name: k for k, name in enumerate(column.name for column in schema.columns)}
     used = [positions[name] for name in names]
-    weight = {k: np.bincount(codes[:, k], exposure, len(schema.columns[k].labels)) for k in used}
-    known = {k: tuple(int(level) for level in np.flatnonzero(weight[k] > 0)) for k in used}
-    references = {k: int(np.argmax(weight[k])) for k in used}
+    known, references = levels_seen(schema, used, codes, exposure)
     constant = [k for k in used if len(known[k]) < 2]
     if constant and not drop:
         levels = "; ".join(
@@ -226,85 +200,101 @@ def bind_formula(
             column=schema.columns[constant[0]].name,
         )
     seen = np.unique(codes[exposure > 0], axis=0)
-    terms = _materialise(formula, positions, known, references, seen, schema) if names else ()
+    terms = expand(formula, schema, {k: reference_first(known[k], references[k]) for k in used})
     left = [f"{schema.columns[k].name} (always the same)" for k in constant]
     return _drop_dependent(Effects(terms, references, known, tuple(left)), seen, drop=drop)
 
 
-def _materialise(
-    formula: str,
-    positions: Mapping[str, int],
-    known: Mapping[int, tuple[int, ...]],
-    references: Mapping[int, int],
-    seen: IntArray,
-    schema: CellSchema,
+def expand(
+    formula: str, schema: CellSchema, levels: Mapping[int, tuple[int, ...]], numbers: Sequence[int] = ()
 ) -> tuple[Term, ...]:
-    """Let formulaic expand the formula over safe names; read the terms back from its column names."""
+    """Expand a formula into terms with treatment coding, of full rank by its structure.
+
+    Parameters
+    ----------
+    formula : str
+        Checked by :func:`check_formula`.
+    schema : CellSchema
+        Columns and their levels.
+    levels : mapping of int to tuple of int
+        Codes of each column that enters as levels, its reference first.
+    numbers : sequence of int
+        Columns that enter as numbers.
+
+    Returns
+    -------
+    tuple of Term
+        Without the intercept.
+
+    Notes
+    -----
+    The operators are expanded by formulaic over names of our own making, on one made-up row: which columns there
+    are depends on the formula and the levels only.
+    """
     import formulaic
     import pandas as pd
 
-    safe = " ".join(f"c{positions[text]}" if kind == "name" else text for kind, text in tokens(formula))
-    frame = {}
-    for k, levels in known.items():
-        order = [references[k], *(level for level in levels if level != references[k])]
-        frame[f"c{k}"] = pd.Categorical([f"L{level}" for level in seen[:, k]], [f"L{level}" for level in order])
+    positions = {column.name: k for k, column in enumerate(schema.columns)}
+    read = tokens(formula)
+    if not any(kind == "name" for kind, _ in read):
+        return ()
+    safe = " ".join(f"c{positions[text]}" if kind == "name" else text for kind, text in read)
+    frame: dict[str, object] = {f"c{k}": [1.0] for k in numbers}
+    for k, codes in levels.items():
+        frame[f"c{k}"] = pd.Categorical([f"L{codes[0]}"], [f"L{code}" for code in codes])
     columns = formulaic.model_matrix(f"1 + {safe}", pd.DataFrame(frame)).columns
-    terms = []
-    for column in columns:
-        if column != "Intercept":
-            factors = tuple((int(k), int(level)) for k, level in _FACTOR.findall(str(column)))
-            names = [f"{schema.columns[k].name}[{schema.columns[k].labels[level]}]" for k, level in factors]
-            terms.append(Term(":".join(names), factors))
-    return tuple(terms)
+    return tuple(_term(str(column), schema) for column in columns if column != "Intercept")
+
+
+def _term(column: str, schema: CellSchema) -> Term:
+    """Read a term back from the name of its column: ``c0[T.L1]:c2``."""
+    factors = tuple((int(k), int(level) if level else NUMBER) for k, level in _FACTOR.findall(column))
+    names = [
+        schema.columns[k].name if level == NUMBER else f"{schema.columns[k].name}[{schema.columns[k].labels[level]}]"
+        for k, level in factors
+    ]
+    return Term(":".join(names), factors)
+
+
+def reference_first(known: tuple[int, ...], reference: int) -> tuple[int, ...]:
+    """Order of a column's levels in treatment coding."""
+    return (reference, *(level for level in known if level != reference))
+
+
+def dependent_error(
+    found: Triangle, dependent: Sequence[int], terms: Sequence[Term], *, consequence: str, hint: str
+) -> FormulaError:
+    """Error that names the terms which others determine, and those others."""
+    every = [term.label for term in terms]
+    labels = [every[k] for k in dependent]
+    sets = "; ".join(explain(found, k, dependent, every) for k in dependent[:5])
+    return FormulaError(
+        f"{len(dependent)} of {len(terms)} terms are determined by the others: {sets}.",
+        consequence=consequence,
+        hint=f"leave {' and '.join(labels[:5])} out: {hint}",
+        rows=[{"term": label} for label in labels[:5]],
+        count=len(labels),
+    )
 
 
 def _drop_dependent(effects: Effects, seen: IntArray, *, drop: bool) -> Effects:
-    """Find the columns that others determine, by pivoted QR."""
-    x = np.column_stack([np.ones(len(seen)), effects.matrix(seen)])
-    dependent = _dependent_columns(x)
+    """Find the terms that others determine among the patterns seen, by pivoted QR."""
+    x = effects.matrix(seen)
+    found = triangle(len(x), lambda rows: x[rows])
+    dependent = dependent_columns(found)
     if not dependent:
         return effects
-    labels = [effects.terms[k - 1].label for k in dependent]
     if not drop:
-        sets = "; ".join(_explain(x, k, dependent, effects) for k in dependent[:5])
-        raise FormulaError(
-            f"{len(dependent)} of {len(effects.terms)} terms are determined by the others: {sets}.",
+        raise dependent_error(
+            found,
+            dependent,
+            effects.terms,
             consequence="The data cannot tell their effects apart; the prior alone would divide them.",
-            hint=f"leave {' and '.join(labels[:5])} out: join bins, drop the column from the formula, "
-            'or write HierarchicalModel(..., on_bad="drop").',
-            rows=[{"term": label} for label in labels[:5]],
-            count=len(labels),
+            hint='join bins, drop the column from the formula, or write HierarchicalModel(..., on_bad="drop").',
         )
-    kept = tuple(term for k, term in enumerate(effects.terms, start=1) if k not in dependent)
-    words = tuple(f"{label} (determined by other terms)" for label in labels)
+    kept = tuple(term for k, term in enumerate(effects.terms) if k not in dependent)
+    words = tuple(f"{effects.terms[k].label} (determined by other terms)" for k in dependent)
     return Effects(kept, effects.references, effects.known, effects.left_out + words)
-
-
-def _dependent_columns(x: FloatArray) -> list[int]:
-    """Columns to drop: later ones first, the intercept never."""
-    r = np.abs(np.diag(linalg.qr(x, mode="r", pivoting=True)[0]))
-    if len(r) == x.shape[1] and np.all(r > _RANK_TOLERANCE * r[0]):
-        return []
-    kept: list[int] = []
-    dependent: list[int] = []
-    for k in range(x.shape[1]):
-        part = x[:, [*kept, k]]
-        size = np.abs(np.diag(linalg.qr(part, mode="r", pivoting=True)[0]))
-        full = len(size) == part.shape[1] and size[-1] > _RANK_TOLERANCE * max(size[0], 1.0)
-        (kept if full else dependent).append(k)
-    return dependent
-
-
-def _explain(x: FloatArray, k: int, dependent: Sequence[int], effects: Effects) -> str:
-    label = effects.terms[k - 1].label
-    if not x[:, k].any():
-        return f"{label} has no exposure"
-    others = [j for j in range(x.shape[1]) if j not in dependent]
-    weights = np.linalg.lstsq(x[:, others], x[:, k], rcond=None)[0]
-    names = [
-        "1" if j == 0 else effects.terms[j - 1].label for j, w in zip(others, weights, strict=True) if abs(w) > 1e-6
-    ]
-    return f"{label} from {', '.join(names)}"
 
 
 def group_levels(schema: CellSchema, groups: Sequence[str], codes: IntArray, exposure: FloatArray) -> list[IntArray]:

@@ -20,8 +20,8 @@ from churnsurv.errors import (
     compose_message,
 )
 from churnsurv.models import sampling
-from churnsurv.models.base import Progress, check_support
-from churnsurv.models.formula import check_formula
+from churnsurv.models.base import FitsOn, Progress, check_support
+from churnsurv.models.grammar import check_formula
 from churnsurv.models.hierarchical_fit import HierarchicalFit
 from churnsurv.models.mode import Mode, find_mode
 from churnsurv.models.priors import Prior, default_priors, meaning, resolve_priors
@@ -79,7 +79,7 @@ class HierarchicalModel:
     on_bad: Literal["raise", "drop"] = "raise"
 
     supports: ClassVar[frozenset[str]] = frozenset({"entry", "time_varying", "groups"})
-    fits_on: ClassVar[Literal["cells", "spells"]] = "cells"
+    fits_on: ClassVar[FitsOn] = "cells"
 
     def __post_init__(self) -> None:
         groups: object = self.groups

@@ -196,13 +196,15 @@ class HierarchicalFit:
                 hint="make the column a group, or leave these rows out.",
             )
 
-    def n_at_risk(self, times: FloatArray) -> IntArray:
+    def n_at_risk(self, times: FloatArray, rows: PatternRows | None = None) -> IntArray:
         """Training spells at risk at the end of the period that holds each time, 0 beyond the last.
 
         Parameters
         ----------
         times : array of any shape
             Days on the clock.
+        rows : OpenSpells, optional
+            Not used: counts are of all training spells, whatever their pattern.
         """
         return np.append(self.counts.at_stop, 0)[self.schema.period_of(np.asarray(times, float))]
 

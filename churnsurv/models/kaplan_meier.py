@@ -6,7 +6,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,17 @@ from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError, EmptyDataError
 from churnsurv.hazards.nonparametric import kaplan_meier
 from churnsurv.hazards.steps import value_at
-from churnsurv.models.base import FitInfo, NamedRows, PatternRows, Progress, ReachedRows, check_support
+from churnsurv.models.base import (
+    FitInfo,
+    FitsOn,
+    NamedRows,
+    PatternRows,
+    Progress,
+    ReachedRows,
+    check_rounded,
+    check_spacing,
+    check_support,
+)
 from churnsurv.models.progress import reporter
 from churnsurv.tables.schema import CellSchema
 
@@ -29,6 +39,12 @@ if TYPE_CHECKING:
 class KaplanMeierModel:
     """Share without the event by time on the clock, for all spells together.
 
+    Parameters
+    ----------
+    rounded : float or None, default None
+        Days by which the recorded time of an event may be late: it lies in ``(stop - rounded, stop]``. The curve then
+        falls evenly over those days (as in an actuary's life table) instead of at their end.
+
     Notes
     -----
     Fits on: spells. Supports: delayed entry. The baseline to beat: it knows nothing of customers but the time
@@ -40,8 +56,14 @@ class KaplanMeierModel:
     ['entry']
     """
 
+    rounded: float | None = None
+
     supports: ClassVar[frozenset[str]] = frozenset({"entry"})
-    fits_on: ClassVar[Literal["cells", "spells"]] = "spells"
+    fits_on: ClassVar[FitsOn] = "spells"
+
+    def __post_init__(self) -> None:
+        """Check the setting once."""
+        check_rounded(self.rounded, "KaplanMeierModel")
 
     def fit(self, spells: SpellTable, *, rng: int = 0, progress: Progress = False) -> KaplanMeierFit:
         """Estimate the curve.
@@ -74,6 +96,7 @@ class KaplanMeierModel:
         with reporter(progress) as report:
             report(0.0, "estimating the curve")
             curve = kaplan_meier(entry=entry, exit=exit_, event=event)
+        check_spacing(curve.times[curve.n_events > 0], self.rounded, "KaplanMeierModel")
         digest = hashlib.sha256(np.ascontiguousarray(np.column_stack([entry, exit_, event])).tobytes())
         info = FitInfo(
             status="ok",
@@ -148,6 +171,13 @@ class KaplanMeierFit:
 
     def _survival(self, times: FloatArray) -> FloatArray:
         values = value_at(self.steps.times, self.steps.survival, times, before=1.0)
+        if self.model.rounded is not None:
+            falls = np.flatnonzero(np.diff(self.steps.survival, prepend=1.0) < 0)
+            coming = np.searchsorted(self.steps.times[falls], times, side="right")
+            after = np.append(self.steps.times[falls], np.inf)[coming]
+            low = np.append(self.steps.survival[falls], 1.0)[coming]
+            share = np.clip((times - after) / self.model.rounded + 1.0, 0.0, 1.0)
+            values = values + np.where(np.isfinite(after), share, 0.0) * np.where(np.isfinite(after), low - values, 0.0)
         return np.where(times > self.steps.times[-1], np.nan, values)
 
     def conditional_survival(
@@ -173,8 +203,8 @@ class KaplanMeierFit:
         ratio = np.where(until <= reached, 1.0, ratio)
         return np.broadcast_to(ratio, (1 if draws is None else len(draws), *ratio.shape)).copy()
 
-    def n_at_risk(self, times: FloatArray) -> IntArray:
-        """Training spells still at risk just before each time, 0 beyond the last."""
+    def n_at_risk(self, times: FloatArray, rows: PatternRows | None = None) -> IntArray:
+        """Training spells still at risk just before each time, 0 beyond the last; of all spells, whatever the rows."""
         at = np.searchsorted(self.steps.times, np.asarray(times, float), side="left")
         return np.append(self.steps.n_at_risk, 0)[at]
 

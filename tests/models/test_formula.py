@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from churnsurv.errors import FormulaError
-from churnsurv.models.formula import bind_formula, check_formula, positions_of
+from churnsurv.models.formula import bind_formula, positions_of
+from churnsurv.models.grammar import check_formula
 from churnsurv.tables.schema import CellSchema, PatternColumn
 from tests.models.conftest import CHURN
 
