@@ -24,7 +24,8 @@ def incidence_of_causes(survival: FloatArray) -> FloatArray:
 
     so that :math:`S + \sum_c F_c = 1` whatever the times are. Where the ratio of the hazards does not change between two
     times, as with hazards that are constant there, the sum is the integral :math:`\int h_c S`. Otherwise it is off by a
-    share of about a twelfth of the change of that ratio times the rise of the total hazard between two times.
+    share of about a twelfth of the change of that ratio times the rise of the total hazard between two times, and of half
+    that rise at the very worst: where one cause always comes before the other.
 
     Parameters
     ----------

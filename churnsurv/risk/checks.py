@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from churnsurv._typing import IntArray
 from churnsurv.errors import ApproximationWarning, ArgumentError
+from churnsurv.models.competing import CompetingFits
 from churnsurv.risk.predict import Progress, churn_risk
 from churnsurv.tables.bins import Bins
 from churnsurv.tables.cells import CellTable
+from churnsurv.tables.churn import Silence
 from churnsurv.tables.engines import quote
+from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.features import Feature
 from churnsurv.tables.periods import PeriodTable
+from churnsurv.tables.schema import AsOf
 from churnsurv.tables.spells import SpellTable
-from churnsurv.tables.window import DAY_US, moment_of
+from churnsurv.tables.window import DAY_US, moment_of, read_zone
 
 if TYPE_CHECKING:
-    from churnsurv.models.hierarchical import HierarchicalModel
+    from churnsurv.models.base import SurvivalFit, SurvivalModel
     from churnsurv.risk.table import RiskTable
+
+_CONTRACT_DAYS = 90.0
+"""Horizon of a check of contracts, unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +43,34 @@ class RiskBin:
     n : int
         How many.
     expected, observed : float
-        Predicted and actual number who fell silent.
+        Predicted and actual number who churned.
     """
 
     lower: float
     upper: float
     n: int
     expected: float
+    observed: int
+
+
+@dataclass(frozen=True)
+class CauseCheck:
+    """One of several causes: predicted against actual number.
+
+    Parameters
+    ----------
+    cause : str
+        Name.
+    expected, lower, upper : float
+        Predicted number who churned by it, and its predictive interval.
+    observed : int
+        Number who did.
+    """
+
+    cause: str
+    expected: float
+    lower: float
+    upper: float
     observed: int
 
 
@@ -56,7 +85,7 @@ class AsOfCheck:
     horizon : float
         Days ahead.
     n_customers : int
-        Customers active at the cutoff whose risk was told.
+        Customers active (or under contract) at the cutoff whose risk was told.
     expected, lower, upper : float
         Predicted number of churners and its predictive interval.
     observed : int
@@ -67,6 +96,8 @@ class AsOfCheck:
         By predicted risk, lowest first.
     reliable : bool
         Whether the fit at the cutoff passed its gate.
+    causes : tuple of CauseCheck
+        Where there are several.
     """
 
     cutoff: str
@@ -79,6 +110,7 @@ class AsOfCheck:
     ci_prob: float
     bins: tuple[RiskBin, ...]
     reliable: bool
+    causes: tuple[CauseCheck, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -96,29 +128,36 @@ class AsOfCheck:
 
 def as_of_check(
     spells: SpellTable,
-    model: HierarchicalModel,
+    model: SurvivalModel | Mapping[str, SurvivalModel],
     *,
     features: Sequence[Feature] = (),
     bins: Bins | None = None,
     breaks: Sequence[float] | None = None,
+    horizon: float | None = None,
+    as_of: AsOf = "spell",
     ci_prob: float = 0.90,
     n_bins: int = 5,
     rng: int = 0,
     progress: Progress | None = None,
 ) -> AsOfCheck:
-    """Fit on what was known ``churn.days`` before the window's end and compare with what followed.
+    """Fit on what was known ``horizon`` days before the window's end and compare with what followed.
 
-    Everyone active at that date is decided by the end: silent for the whole definition, or not.
-    Definition, features and bins are applied anew to the truncated log; nothing is learnt from later.
+    Everyone at risk at that date is decided by the end: churned within the horizon, or not. Definition, features and bins
+    are applied anew to the truncated log; nothing is learnt from later. Where there are several causes, each gets a
+    fit of its own, and the prediction is made of all of them.
 
     Parameters
     ----------
     spells : SpellTable
-        Spells on the whole log.
-    model : HierarchicalModel
-        Settings to fit.
+        Spells on the whole log, with all causes.
+    model : SurvivalModel, or mapping of str to SurvivalModel
+        Settings to fit, for all causes alike or one for each.
     features, bins, breaks
-        As for :class:`PeriodTable` and :class:`CellTable`.
+        As for :class:`PeriodTable`, :class:`CellTable` and :class:`Episodes`.
+    horizon : float, optional
+        Days ahead: the silence that defines churn, or 90 under contract, unless said.
+    as_of : {"spell", "landmark"}
+        Features as of the spell's start, or frozen at landmarks that are followed for ``horizon`` days.
     ci_prob : float
         Probability inside the predictive interval.
     n_bins : int
@@ -131,58 +170,133 @@ def as_of_check(
     Returns
     -------
     AsOfCheck
-        Expected against observed, in total and by predicted risk.
+        Expected against observed, in total, by predicted risk and by cause.
 
     Raises
     ------
     ArgumentError
-        If the window is shorter than twice the definition, or nobody was active at the cutoff.
+        If the spells are durations, which have no calendar; if the window is too short to learn and to check; if
+        one cause was chosen; or if nobody was at risk at the cutoff.
     """
-    days = spells.churn.days
-    cutoff = spells.end_us - round(days * DAY_US)
-    if cutoff - spells.start_us < days * DAY_US:
+    if spells.log is None or spells.window is None:
         raise ArgumentError(
-            f"a window of {spells.window.days(spells.log.timezone):g} days leaves less than {days:g} days to learn from "
-            f"before a check of {days:g} days.",
-            hint="use a longer window, or define Silence with fewer days.",
+            "these spells are durations: there is no date at which to look back.",
+            consequence="An as-of check needs to know what was known when.",
+            hint="make the spells from a log: SpellTable.from_events(log, window, churn).",
         )
+    if spells.cause is not None and len(spells.churn.causes) > 1:
+        raise ArgumentError(
+            f"these spells count the {spells.cause} alone; what happened is decided by every cause.",
+            hint="pass the whole table of spells.",
+        )
+    days = _horizon(spells, horizon)
+    cutoff = _cutoff(spells, days)
     moment = moment_of(cutoff)
     then = SpellTable.from_events(spells.log.before(moment), spells.window.ending(moment), spells.churn)
-    kept = None if breaks is None else tuple(breaks)
-    cells = CellTable.from_periods(PeriodTable.from_spells(then, breaks=kept, features=features), bins=bins)
-    fit = model.fit(cells, rng=rng, progress=progress or False)
+    fit = _fit(then, model, features, bins, breaks, days if as_of == "landmark" else None, rng, progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ApproximationWarning)  # said once for the main fit
         risk = churn_risk(fit, then, [days], ci_prob=ci_prob, rng=rng, allow_unreliable=True)
     return _compare(risk, _outcomes(spells, then), n_bins)
 
 
-def _outcomes(spells: SpellTable, then: SpellTable) -> dict[str, bool]:
-    """Whether each gap that was open at the cutoff went on to be called churn."""
-    limit = round(spells.churn.days * DAY_US)
-    rows = spells.log.engine.rows(
-        f"SELECT a.customer_id, b.exit_us >= {limit} OR b.event = 2 FROM {quote(then.relation.name)} a"
+def _horizon(spells: SpellTable, horizon: float | None) -> float:
+    if horizon is None:
+        return spells.churn.days if isinstance(spells.churn, Silence) else _CONTRACT_DAYS
+    spells.churn.check_horizon(horizon)
+    return float(horizon)
+
+
+def _cutoff(spells: SpellTable, days: float) -> int:
+    _, window = spells.observed()
+    silence = isinstance(spells.churn, Silence)
+    needed = spells.churn.days if isinstance(spells.churn, Silence) else days
+    cutoff = spells.end_us - round(days * DAY_US)
+    if cutoff - spells.start_us < needed * DAY_US:
+        raise ArgumentError(
+            f"a window of {window.days(spells.timezone):g} days leaves less than {needed:g} days to learn from "
+            f"before a check of {days:g} days.",
+            hint="use a longer window, or define Silence with fewer days."
+            if silence
+            else "use a longer window, or check a shorter horizon.",
+        )
+    return cutoff
+
+
+def _fit(
+    then: SpellTable,
+    model: SurvivalModel | Mapping[str, SurvivalModel],
+    features: Sequence[Feature],
+    bins: Bins | None,
+    breaks: Sequence[float] | None,
+    followed: float | None,
+    rng: int,
+    progress: Progress | None,
+) -> SurvivalFit:
+    kept = None if breaks is None else tuple(breaks)
+    periods = (
+        PeriodTable.from_spells(then, breaks=kept, features=features)
+        if followed is None
+        else PeriodTable.from_landmarks(then, horizon=followed, breaks=kept, features=features)
+    )
+    causes = then.churn.causes
+    models = model if isinstance(model, Mapping) else dict.fromkeys(causes, model)
+    missing = [cause for cause in causes if cause not in models]
+    if missing:
+        raise ArgumentError(f"there is no model of {missing[0]!r}.", hint=f"causes are: {', '.join(causes)}.")
+    tables: dict[str, Any] = {}
+    fits = {}
+    for k, cause in enumerate(causes):
+        eaten = models[cause].fits_on
+        if eaten not in tables:
+            tables[eaten] = _table(eaten, then, periods, bins)
+        table = tables[eaten] if len(causes) == 1 else tables[eaten].with_cause(cause)
+        fits[cause] = models[cause].fit(table, rng=rng, progress=_share(progress, k, len(causes)))
+    return fits[causes[0]] if len(causes) == 1 else CompetingFits(fits)
+
+
+def _table(eaten: str, then: SpellTable, periods: PeriodTable, bins: Bins | None) -> CellTable | Episodes | SpellTable:
+    if eaten == "cells":
+        return CellTable.from_periods(periods, bins=bins)
+    return Episodes.from_periods(periods, bins=bins) if eaten == "episodes" else then
+
+
+def _share(progress: Progress | None, k: int, n: int) -> Progress | bool:
+    """Progress of the k-th of n fits."""
+    if progress is None:
+        return False
+    return lambda done, text: progress((k + done) / n, text)
+
+
+def _outcomes(spells: SpellTable, then: SpellTable) -> dict[str, int]:
+    """What became of each spell that was open at the cutoff: 0 nothing, else the place of the cause among the risk's."""
+    happened = "b.event"
+    if isinstance(spells.churn, Silence):
+        limit = round(spells.churn.days * DAY_US)
+        happened = f"CASE WHEN b.exit_us >= {limit} THEN 1 WHEN b.event = 2 THEN 2 ELSE 0 END"
+    rows = spells.engine.rows(
+        f"SELECT a.customer_id, {happened} FROM {quote(then.relation.name)} a"
         f" JOIN {spells.table} b USING (customer_id, spell) WHERE a.open"
     )
-    return {customer: bool(churned) for customer, churned in rows}
+    return {customer: int(cause) for customer, cause in rows}
 
 
-def _compare(risk: RiskTable, outcomes: dict[str, bool], n_bins: int) -> AsOfCheck:
+def _compare(risk: RiskTable, outcomes: Mapping[str, int], n_bins: int) -> AsOfCheck:
     columns = risk.columns
-    told = (columns.silence < risk.spells.churn.days) & ~np.isnan(columns.churn[:, -1])
+    told = ~columns.churned & ~np.isnan(columns.churn[:, -1])
     predicted = columns.churn[told, -1]
     if not len(predicted):
         raise ArgumentError("nobody was active at the cutoff.", hint="use a longer window.")
-    observed = np.array([outcomes[customer] for customer in columns.customer_id[told]])
+    happened = np.array([outcomes[customer] for customer in columns.customer_id[told]])
+    observed = happened > 0
     order = np.argsort(predicted, kind="stable")
     bins = tuple(
         RiskBin(float(predicted[k].min()), float(predicted[k].max()), len(k), float(predicted[k].sum()), int(observed[k].sum()))
         for k in np.array_split(order, max(1, min(n_bins, len(order))))
     )  # fmt: skip
     total = risk.totals().iloc[-1]
-    zone = risk.spells.log.timezone
     return AsOfCheck(
-        cutoff=f"{_local_date(risk.spells.end_us, zone)}",
+        cutoff=_local_date(risk.spells.end_us, risk.spells.timezone),
         horizon=risk.horizon[-1],
         n_customers=len(predicted),
         expected=float(predicted.sum()),
@@ -192,10 +306,23 @@ def _compare(risk: RiskTable, outcomes: dict[str, bool], n_bins: int) -> AsOfChe
         ci_prob=risk.ci_prob,
         bins=bins,
         reliable=risk.fit.info.reliable,
+        causes=_by_cause(risk, happened),
+    )
+
+
+def _by_cause(risk: RiskTable, happened: IntArray) -> tuple[CauseCheck, ...]:
+    totals = [(cause, risk.totals(cause=cause).iloc[-1]) for cause in risk.cause_sums]
+    return tuple(
+        CauseCheck(
+            cause,
+            expected=float(total["expected"]),
+            lower=float(total["lower"]),
+            upper=float(total["upper"]),
+            observed=int((happened == k).sum()),
+        )
+        for k, (cause, total) in enumerate(totals, 1)
     )
 
 
 def _local_date(time: int, timezone: str) -> str:
-    from churnsurv.tables.window import read_zone
-
     return f"{moment_of(time).astimezone(read_zone(timezone)):%Y-%m-%d}"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from churnsurv._typing import BoolArray, FloatArray, StrArray
+from churnsurv._typing import FloatArray
 from churnsurv.errors import ArgumentError
+from churnsurv.risk.caveats import takes_spells_as_independent
+from churnsurv.risk.columns import STATUSES, Chance, RiskColumns, Status
+from churnsurv.risk.futures import ANY, BLOCK, Totals
+from churnsurv.risk.questions import Question
+from churnsurv.tables.open_spells import OpenSpells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,76 +23,7 @@ if TYPE_CHECKING:
     from churnsurv.models.base import SurvivalFit
     from churnsurv.tables.spells import SpellTable
 
-Status = Literal["supported", "extrapolated", "refused", "already_churned", "unreliable"]
-STATUSES: tuple[Status, ...] = ("supported", "extrapolated", "refused", "already_churned", "unreliable")
-
-
-@dataclass(frozen=True, eq=False)
-class RiskColumns:
-    """Risk of n customers at k horizons as arrays; the table's inside.
-
-    Parameters
-    ----------
-    customer_id : array of shape (n,)
-        Ids in order.
-    silence : array of shape (n,)
-        Days on the clock so far.
-    churn, lower, upper : arrays of shape (n, k)
-        Churn probability and its bounds.
-    status, no_return_status : arrays of shape (n, k)
-        Texts of :data:`STATUSES`.
-    no_return, no_return_lower, no_return_upper : arrays of shape (n, k)
-        Probability of no activity within the horizon, and its bounds.
-    new_group : array of shape (n,)
-        Whether some group was never seen by the fit.
-    levels : tuple of arrays of shape (n,)
-        Level of each pattern column.
-    """
-
-    customer_id: StrArray
-    silence: FloatArray
-    churn: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    status: StrArray
-    no_return: FloatArray
-    no_return_lower: FloatArray
-    no_return_upper: FloatArray
-    no_return_status: StrArray
-    new_group: BoolArray
-    levels: tuple[StrArray, ...]
-
-    @classmethod
-    def joined(cls, parts: Sequence[RiskColumns]) -> RiskColumns:
-        """Batches one below the other."""
-        names = [name for name in cls.__dataclass_fields__ if name != "levels"]
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        levels = tuple(np.concatenate(column) for column in zip(*(part.levels for part in parts), strict=True))
-        return cls(**arrays, levels=levels)
-
-
-@dataclass(frozen=True, eq=False)
-class Totals:
-    """Predictive counts per level of one column, from joint draws plus chance.
-
-    Parameters
-    ----------
-    levels : tuple of str
-        Levels in the order of the rows; one level ``"all"`` without a column.
-    counts : array of shape (n_draws, n_levels, n_horizons)
-        Customers who churn within the horizon, one possible future per draw.
-    expected : array of shape (n_levels, n_horizons)
-        Sum of the customers' churn probabilities (eq. 21).
-    n_customers, n_already_churned, n_refused : arrays of shape (n_levels,)
-        How many were counted, left out as churned already, or could not be told.
-    """
-
-    levels: tuple[str, ...]
-    counts: np.ndarray
-    expected: np.ndarray
-    n_customers: np.ndarray
-    n_already_churned: np.ndarray
-    n_refused: np.ndarray
+__all__ = ["STATUSES", "RiskColumns", "RiskTable", "Status", "Totals"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +33,7 @@ class RiskTable:
     Parameters
     ----------
     fit : SurvivalFit
-        The fit that answered.
+        The fit that answered; :class:`~churnsurv.models.competing.CompetingFits` where there were several.
     spells : SpellTable
         Whose risk it is.
     horizon : tuple of float
@@ -111,9 +47,13 @@ class RiskTable:
     columns : RiskColumns
         The numbers.
     sums : mapping of str to Totals
-        Predictive counts by column; the key ``""`` is everyone.
+        Predictive counts by column, whatever the cause; the key ``""`` is everyone.
     caveats : tuple of str
         What must be read beside every number.
+    question : Question
+        What was asked of the fit.
+    cause_sums : mapping of str to mapping of str to Totals
+        ``sums`` of each cause, where there are several.
     """
 
     fit: SurvivalFit
@@ -125,6 +65,8 @@ class RiskTable:
     columns: RiskColumns
     sums: dict[str, Totals]
     caveats: tuple[str, ...]
+    question: Question
+    cause_sums: Mapping[str, dict[str, Totals]] = field(default_factory=dict)
 
     ci_kind = "eti"
 
@@ -135,60 +77,100 @@ class RiskTable:
 
     @property
     def n_already_churned(self) -> int:
-        """Customers whose silence had reached the definition by the window's end."""
-        return int((self.columns.silence >= self.spells.churn.days).sum())
+        """Customers whose silence had reached the definition by the window's end; nobody on the tenure clock."""
+        return int(self.columns.churned.sum())
 
     @property
     def n_alive(self) -> int:
-        """Customers whose silence had not reached it."""
+        """Customers who had not churned."""
         return self.n_customers - self.n_already_churned
 
-    def frame(self) -> pd.DataFrame:
-        """One row per customer and horizon, ordered by customer and horizon.
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Names in the column ``cause``: several after ``"any"``, or one."""
+        return self.question.causes
+
+    @property
+    def as_of(self) -> str:
+        """Moment of the prediction, in words."""
+        return "the end of each duration" if self.spells.window is None else str(self.spells.window.end)
+
+    @property
+    def independent_spells(self) -> bool:
+        """Whether intervals are too narrow because repeated spells of a customer count as those of several."""
+        return takes_spells_as_independent(self.fit, self.spells)
+
+    def frame(self, cause: str | None = None) -> pd.DataFrame:
+        """One row per customer and horizon, ordered by customer and horizon; several causes one below the other.
+
+        Parameters
+        ----------
+        cause : str, optional
+            One cause only; ``"any"`` gives one row per customer and horizon whatever the causes are.
 
         Returns
         -------
         pandas.DataFrame
-            ``customer_id, horizon, cause, churn_probability, lower, upper, status, new_group, silence,
-            no_return_probability, no_return_lower, no_return_upper, no_return_status`` and the pattern
-            columns. Probabilities in [0, 1]; NaN where refused. ``attrs`` hold ``ci_kind``, ``ci_prob`` and the caveats.
+            ``customer_id, horizon, cause, churn_probability, lower, upper, status, new_group``, then on the gap clock
+            ``silence, no_return_probability, no_return_lower, no_return_upper, no_return_status``, on the tenure clock
+            ``tenure``, and the pattern columns. With several causes ``cause`` is ``"any"`` and each of them in turn: the
+            probabilities of the causes add up to that of ``"any"``. Probabilities in [0, 1]; NaN where refused. ``attrs``
+            hold ``ci_kind``, ``ci_prob`` and the caveats.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such cause.
         """
         import pandas as pd
 
-        c, k = self.columns, len(self.horizon)
-        data: dict[str, object] = {
-            "customer_id": np.repeat(c.customer_id, k),
-            "horizon": np.tile(np.asarray(self.horizon), len(c.customer_id)),
-            "cause": "silence",
-            "churn_probability": c.churn.ravel(),
-            "lower": c.lower.ravel(),
-            "upper": c.upper.ravel(),
-            "status": c.status.ravel(),
-            "new_group": np.repeat(c.new_group, k),
-            "silence": np.repeat(c.silence, k),
-            "no_return_probability": c.no_return.ravel(),
-            "no_return_lower": c.no_return_lower.ravel(),
-            "no_return_upper": c.no_return_upper.ravel(),
-            "no_return_status": c.no_return_status.ravel(),
-        }
-        data |= {
-            column.name: np.repeat(level, k) for column, level in zip(self.fit.schema.columns, c.levels, strict=True)
-        }
-        frame = pd.DataFrame(data)
-        frame.attrs |= {"ci_kind": self.ci_kind, "ci_prob": self.ci_prob, "caveats": list(self.caveats)}
-        return frame
+        c, chances = self.columns, self._chances(cause)
+        k, m = len(self.horizon), len(chances)
 
-    def totals(self, by: str | None = None) -> pd.DataFrame:
+        def spread(values: np.ndarray) -> np.ndarray:
+            """From customers, or customers by horizons, to rows."""
+            wide = np.broadcast_to(values[:, None], (len(values), k)) if values.ndim == 1 else values
+            return np.repeat(wide.ravel(), m)
+
+        def causes(name: str) -> np.ndarray:
+            return np.stack([getattr(chance, name) for chance in chances.values()], axis=-1).ravel()
+
+        data: dict[str, object] = {
+            "customer_id": spread(c.customer_id),
+            "horizon": np.repeat(np.tile(np.asarray(self.horizon), len(c.customer_id)), m),
+            "cause": np.tile(np.asarray(list(chances), dtype=object), len(c.customer_id) * k)
+            if m > 1
+            else next(iter(chances)),
+            "churn_probability": causes("mean"),
+            "lower": causes("lower"),
+            "upper": causes("upper"),
+            "status": spread(c.status),
+            "new_group": spread(c.new_group),
+            self.question.clock: spread(c.reached),
+        }
+        if c.no_return is not None and c.no_return_status is not None:
+            data |= {
+                "no_return_probability": spread(c.no_return.mean),
+                "no_return_lower": spread(c.no_return.lower),
+                "no_return_upper": spread(c.no_return.upper),
+                "no_return_status": spread(c.no_return_status),
+            }
+        data |= {column.name: spread(level) for column, level in zip(self.fit.schema.columns, c.levels, strict=True)}
+        return self._framed(pd.DataFrame(data))
+
+    def totals(self, by: str | None = None, *, cause: str | None = None) -> pd.DataFrame:
         """Expected churners with a predictive interval.
 
         Each posterior draw gives every customer a probability, and chance decides; the draws are joint,
         so that what is uncertain for all together stays uncertain in the sum. Customers who churned
-        already and customers whose risk was refused are not counted, but told.
+        already and customers whose risk was refused at some horizon are not counted, but told.
 
         Parameters
         ----------
         by : str, optional
             Pattern column; everyone together by default.
+        cause : str, optional
+            One of several causes; ``"any"`` by default. Expectations add up over causes, bounds do not.
 
         Returns
         -------
@@ -198,16 +180,17 @@ class RiskTable:
         Raises
         ------
         ArgumentError
-            If there is no such column, or it has too many levels.
+            If there is no such cause or column, or the column has too many levels.
         """
         import pandas as pd
 
-        if (by or "") not in self.sums:
+        found = self._sums(cause)
+        if (by or "") not in found:
             raise ArgumentError(
                 f"there are no totals by {by!r}.",
-                hint=f"columns are: {', '.join(name for name in self.sums if name) or '(none)'}.",
+                hint=f"columns are: {', '.join(name for name in found if name) or '(none)'}.",
             )
-        sums, tail = self.sums[by or ""], (1 - self.ci_prob) / 2
+        sums, tail = found[by or ""], (1 - self.ci_prob) / 2
         k = len(self.horizon)
         lower, upper = np.quantile(sums.counts, [tail, 1 - tail], axis=0, method="inverted_cdf")
         data: dict[str, object] = {} if by is None else {by: np.repeat(np.asarray(sums.levels, dtype=object), k)}
@@ -220,17 +203,17 @@ class RiskTable:
             "n_already_churned": np.repeat(sums.n_already_churned, k),
             "n_refused": np.repeat(sums.n_refused, k),
         }
-        frame = pd.DataFrame(data)
-        frame.attrs |= {"ci_kind": self.ci_kind, "ci_prob": self.ci_prob, "caveats": list(self.caveats)}
-        return frame
+        return self._framed(pd.DataFrame(data))
 
-    def draws(self, customer_ids: Sequence[str]) -> xr.DataArray:
+    def draws(self, customer_ids: Sequence[str], *, cause: str | None = None) -> xr.DataArray:
         """Posterior draws of the churn probability of some customers.
 
         Parameters
         ----------
         customer_ids : sequence of str
             Ids of customers at risk.
+        cause : str, optional
+            One of several causes; ``"any"`` by default.
 
         Returns
         -------
@@ -240,21 +223,80 @@ class RiskTable:
         Raises
         ------
         ArgumentError
-            If an id is not among the customers at risk.
+            If an id is not among the customers at risk, or there is no such cause.
         """
-        from churnsurv.risk.predict import churn_draws
+        import xarray as xr
 
-        return churn_draws(self, customer_ids)
+        wanted, place = self._known(customer_ids), self._place(cause)
+        ids, blocks = [], []
+        for batch in OpenSpells.batches(self.spells, self.fit.schema, size=BLOCK, only=wanted):
+            incidence = self.question.incidence(batch, self.draw_index)
+            chance: FloatArray = incidence.sum(axis=-1) if place is None else incidence[..., place]
+            refused = self.question.open(batch.reached) & (batch.unknown | self.fit.unseen(batch))[:, None]
+            blocks.append(np.where(refused, np.nan, chance))
+            ids.append(batch.customer_id)
+        return xr.DataArray(
+            np.concatenate(blocks, axis=1),
+            dims=("draw", "customer", "horizon"),
+            coords={"customer": np.concatenate(ids), "horizon": np.asarray(self.horizon)},
+            name="churn_probability",
+        )
+
+    def _known(self, customer_ids: Sequence[str]) -> list[str]:
+        wanted = list(dict.fromkeys(customer_ids))
+        known = set(self.columns.customer_id)
+        unknown = [name for name in wanted if name not in known]
+        if unknown or isinstance(customer_ids, str):
+            raise ArgumentError(
+                f"{len(unknown):,} of {len(wanted):,} customers are not at risk at {self.as_of}: "
+                f"{', '.join(map(repr, unknown[:2]))}.",
+                hint='ids are text, as in table.frame(): draws(["12347"]).',
+            )
+        return wanted
+
+    def _place(self, cause: str | None) -> int | None:
+        """Place of a cause among several, ``None`` for all together."""
+        if cause in (None, ANY):
+            return None if len(self.causes) > 1 else 0
+        if cause not in self.causes:
+            raise ArgumentError(
+                f"there is no cause {cause!r} in this table.", hint=f"causes are: {', '.join((ANY, *self.causes))}."
+            )
+        return self.causes.index(str(cause))
+
+    def _chances(self, cause: str | None) -> dict[str, Chance]:
+        c, place = self.columns, self._place(cause)
+        whole = Chance(c.churn, c.lower, c.upper)
+        if c.by_cause is None:
+            return {self.causes[0]: whole}
+        parts = {name: c.by_cause.part(k) for k, name in enumerate(self.causes)}
+        if place is not None:
+            return {self.causes[place]: parts[self.causes[place]]}
+        return {ANY: whole} if cause == ANY else {ANY: whole, **parts}
+
+    def _sums(self, cause: str | None) -> dict[str, Totals]:
+        place = self._place(cause)
+        return self.sums if place is None or not self.cause_sums else self.cause_sums[self.causes[place]]
+
+    def _framed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        frame.attrs |= {"ci_kind": self.ci_kind, "ci_prob": self.ci_prob, "caveats": list(self.caveats)}
+        return frame
 
     def __repr__(self) -> str:
         """Few lines: who is at risk, and how many are expected to churn."""
-        lines = [
-            f"RiskTable({self.n_customers:,} customers as of {self.spells.window.end}: "
-            f"{self.n_alive:,} active, {self.n_already_churned:,} churned already)"
-        ]
-        lines += [
-            f"  within {row.horizon:g} days: {row.lower:,.0f} to {row.upper:,.0f} of {row.n_customers:,} "
-            f"({self.ci_prob:.0%} {self.ci_kind})"
-            for row in self.totals().itertuples()
-        ]
+        state = (
+            "under contract"
+            if self.question.clock == "tenure"
+            else f"{self.n_alive:,} active, {self.n_already_churned:,} churned already"
+        )
+        lines = [f"RiskTable({self.n_customers:,} customers as of {self.as_of}: {state})"]
+        lines += [self._line(row, "") for row in self.totals().itertuples()]
+        for cause in self.cause_sums:
+            lines += [self._line(row, f", {cause}") for row in self.totals(cause=cause).itertuples()]
         return "\n".join([*lines, *(f"  note: {text}" for text in self.caveats)])
+
+    def _line(self, row: object, what: str) -> str:
+        horizon, n, low, high = (getattr(row, name) for name in ("horizon", "n_customers", "lower", "upper"))
+        return (
+            f"  within {horizon:g} days{what}: {low:,.0f} to {high:,.0f} of {n:,} ({self.ci_prob:.0%} {self.ci_kind})"
+        )

@@ -47,7 +47,7 @@ class ExponentialFit:
         waited = np.maximum(until - rows.reached[:, None], 0.0)
         return np.exp(-SPREAD[chosen][:, None, None] * self.rate(rows)[:, None] * waited)
 
-    def n_at_risk(self, times):
+    def n_at_risk(self, times, rows=None):
         return np.append(self.n_spells_at_stop, 0)[self.schema.period_of(np.asarray(times))]
 
     def new_group(self, rows):

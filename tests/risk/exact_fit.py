@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -20,6 +22,8 @@ class ExactFit:
     info: FitInfo
     at_risk: int = 1000
 
+    model = SimpleNamespace(fits_on="cells")
+
     @property
     def n_draws(self):
         return len(self.hazard)
@@ -27,8 +31,10 @@ class ExactFit:
     def cumulative(self, times, draws):
         edges = np.asarray(self.schema.breaks)
         hazard = self.hazard[draws]
-        spent = np.clip(times[None, ..., None] - edges[:-1], 0, np.diff(edges))
-        return (spent * hazard.reshape(len(draws), *(1,) * times.ndim, -1)).sum(axis=-1)
+        total = np.zeros((len(draws), *times.shape))
+        for j, (low, high) in enumerate(itertools.pairwise(edges)):
+            total += np.multiply.outer(hazard[:, j], np.clip(times, low, high) - low)
+        return total
 
     def conditional_survival(self, rows, until, *, draws=None):
         draws = np.arange(self.n_draws) if draws is None else draws
@@ -44,7 +50,7 @@ class ExactFit:
     def joint_survival(self, rows, until, quantile, *, draws=None):
         return self.conditional_survival(rows, until, draws=draws)
 
-    def n_at_risk(self, times):
+    def n_at_risk(self, times, rows=None):
         return np.where(np.asarray(times) <= self.schema.breaks[-1], self.at_risk, 0)
 
     def new_group(self, rows):
