@@ -180,6 +180,8 @@ class FitInfo:
         Whether a customer's repeated gaps are treated as independent (see :data:`INDEPENDENT_GAPS`).
     fingerprint : str
         SHA-256 of the table the fit was made on.
+    cause : str
+        The one cause that counted as an event, the others censored; empty where there was nothing to choose.
 
     Examples
     --------
@@ -202,6 +204,7 @@ class FitInfo:
     exposure: float = 0.0
     independent_gaps: bool = True
     fingerprint: str = ""
+    cause: str = ""
 
     @property
     def reliable(self) -> bool:

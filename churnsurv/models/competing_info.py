@@ -67,6 +67,12 @@ def check_different(fits: Mapping[str, SurvivalFit]) -> None:
     """
     seen: dict[str, str] = {}
     for cause, fit in fits.items():
+        if fit.info.cause and fit.info.cause != cause:
+            raise ArgumentError(
+                f"the fit given for {cause!r} has learnt from {fit.info.cause!r}.",
+                consequence="One of the causes would have the hazard of another one.",
+                hint=f"write CompetingFits({{{fit.info.cause!r}: …}}).",
+            )
         key = fit.info.fingerprint or str(id(fit))
         if key in seen:
             raise ArgumentError(

@@ -109,6 +109,11 @@ class CoxModel:
         object.__setattr__(self, "strata", tuple(self.strata))
         object.__setattr__(self, "bins", _checked_bins(self.bins))
 
+    @property
+    def moves_in_steps(self) -> bool:
+        """Whether the curve moves only at times at which events were seen."""
+        return self.rounded is None
+
     def fit(self, table: Any, /, *, rng: int = 0, draws: int = 1000, progress: Progress = False) -> CoxFit:
         """Estimate coefficients and baselines, and draw from their distribution.
 

@@ -73,6 +73,7 @@ def estimate_fit(model: CoxModel, table: Any, *, rng: int, draws: int, report: R
         exposure=float(np.sum((rows.stop - rows.start) * (1.0 if rows.weight is None else rows.weight))),
         independent_gaps=not getattr(episodes.schema.churn, "on_tenure", False),
         fingerprint=_fingerprint(rows),
+        cause=episodes.cause or "",
     )
     report(0.9, f"drawing {draws:,} times")
     return CoxFit(

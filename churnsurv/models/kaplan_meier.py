@@ -65,6 +65,11 @@ class KaplanMeierModel:
         """Check the setting once."""
         check_rounded(self.rounded, "KaplanMeierModel")
 
+    @property
+    def moves_in_steps(self) -> bool:
+        """Whether the curve moves only at times at which events were seen."""
+        return self.rounded is None
+
     def fit(self, spells: SpellTable, *, rng: int = 0, progress: Progress = False) -> KaplanMeierFit:
         """Estimate the curve.
 
@@ -104,6 +109,7 @@ class KaplanMeierModel:
             n_events=int(np.sum(event > 0)),
             exposure=float(np.sum(exit_ - entry)),
             fingerprint=digest.hexdigest(),
+            cause=spells.cause or "",
         )
         schema = CellSchema(
             spells.churn, (0.0, max(float(np.max(exit_)), 1.0)), (), timezone=getattr(spells.log, "timezone", "UTC")

@@ -198,6 +198,7 @@ def table_info(cells: CellTable) -> FitInfo:
         exposure=float(cells.exposure.sum()),
         independent_gaps=True,
         fingerprint=fingerprint(cells),
+        cause=cells.cause or "",
     )
 
 

@@ -56,6 +56,7 @@ def fit_weibull(
         exposure=float(np.sum((rows.stop - rows.start) * rows.weights())),
         independent_gaps=not getattr(episodes.schema.churn, "on_tenure", False),
         fingerprint=rows.fingerprint(),
+        cause=episodes.cause or "",
     )
     report(0.9, f"drawing {draws:,} times")
     drawn = draw(estimate, draws, rng)

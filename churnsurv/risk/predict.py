@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, str], None]
 
+_ON_A_STEP = 0.05
+"""Part of a unit by which a horizon may go beyond the unit's end; one that falls short of it misses the step."""
+
 
 def churn_risk(
     fit: SurvivalFit | Mapping[str, SurvivalFit],
@@ -162,8 +165,25 @@ def _check_answerable(fit: SurvivalFit, spells: SpellTable, horizons: tuple[floa
             consequence="What features of today say of later days was never looked at.",
             hint=f"ask for at most {reach:g} days, or fit on PeriodTable.from_landmarks(…, horizon={horizons[-1]:g}).",
         )
+    _check_steps(fit, spells, horizons)
     if spells.n_open == 0:
         raise EmptyDataError("nobody is at risk at the window's end.", hint="check the window and the definition.")
+
+
+def _check_steps(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...]) -> None:
+    """Refuse horizons between the steps of a curve whose steps are coarser than the question."""
+    models = list(fit.model.values()) if isinstance(fit, CompetingFits) else [fit.model]
+    stepping = [type(model).__name__ for model in models if getattr(model, "moves_in_steps", False)]
+    grain = spells.grain or 0.0
+    between = [h for h in horizons if grain and (h / grain + 1e-9) % 1 > _ON_A_STEP]
+    if stepping and between:
+        whole = ", ".join(f"{max(1, round(h / grain)) * grain:g}" for h in between)
+        raise HorizonError(
+            f"durations are known in whole units of {grain:g} days, and {len(between)} of {len(horizons)} horizons lie "
+            f"between them: {', '.join(f'{h:g}' for h in between)} days.",
+            consequence="The curve moves at the units' ends only: within 30 days of a month's end nobody would ever leave.",
+            hint=f"{stepping[0]}(…, rounded={grain:g}) lets it move evenly within the unit; or ask for horizon=[{whole}].",
+        )
 
 
 def _check_numbers(*, ci_prob: float, n_draws: int, chunk_size: int) -> None:

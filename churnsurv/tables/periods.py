@@ -120,7 +120,7 @@ class PeriodTable:
         check_choice(as_of, "as_of", ("spell", "period"))
         _check_calendar(spells, calendar)
         _check_countable(spells)
-        edges = check_breaks(spells.churn.default_breaks(spells.longest()) if breaks is None else breaks)
+        edges = check_breaks(_default_breaks(spells) if breaks is None else breaks)
         declared = _declared(spells, features)
         if as_of == "period" and spells.log is None:
             raise ArgumentError(
@@ -191,7 +191,7 @@ class PeriodTable:
         _check_calendar(spells, calendar)
         _check_countable(spells)
         moments = _landmarks(spells, horizon, landmarks, spacing)
-        edges = check_breaks(spells.churn.default_breaks(spells.longest()) if breaks is None else breaks)
+        edges = check_breaks(_default_breaks(spells) if breaks is None else breaks)
         declared = _declared(spells, features)
         if arrivals_of(declared):
             raise FeatureError(
@@ -253,6 +253,15 @@ class PeriodTable:
         return (
             f"PeriodTable({self.n_rows:,} person-periods{marks} in {len(self.breaks) - 1} periods; features: {names})"
         )
+
+
+def _default_breaks(spells: SpellTable) -> tuple[float, ...]:
+    """Edges that suit the definition; of durations in whole units, whole units: an event stays with its exposure."""
+    edges = spells.churn.default_breaks(spells.longest())
+    if not spells.grain:
+        return edges
+    whole = sorted({max(round(edge / spells.grain), k > 0) * spells.grain for k, edge in enumerate(edges)})
+    return tuple(whole) if whole[-1] >= spells.longest() else (*whole, whole[-1] + spells.grain)
 
 
 def _check_countable(spells: SpellTable) -> None:

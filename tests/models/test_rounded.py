@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import churnsurv as cs
-from churnsurv.errors import ArgumentError
+from churnsurv.errors import ArgumentError, HorizonError
 
 MONTH = 30.4375
 
@@ -89,3 +89,24 @@ def test_times_that_are_told_apart_are_known_better(months, refuses):
             model.fit(months)
     with refuses(ArgumentError, "rounded=0 is not a number of days above 0"):
         cs.CoxModel(rounded=0)
+
+
+def test_a_horizon_between_two_steps_is_refused_unless_the_curve_moves_there(months, refuses):
+    for model in (cs.KaplanMeierModel(), cs.CoxModel("plan")):
+        fit = model.fit(months)
+        with refuses(
+            HorizonError, "2 of 3 horizons lie between them: 30, 45 days", "rounded=30.4375", "horizon=[30.4375"
+        ):
+            cs.churn_risk(fit, months, horizon=[30, 45, 61])
+        told = cs.churn_risk(fit, months, horizon=[MONTH])
+        even = (
+            type(model)(rounded=MONTH) if isinstance(model, cs.KaplanMeierModel) else cs.CoxModel("plan", rounded=MONTH)
+        )
+        again = cs.churn_risk(even.fit(months), months, horizon=[MONTH])
+        np.testing.assert_allclose(told.columns.churn, again.columns.churn, equal_nan=True)
+
+
+def test_cells_of_whole_months_have_edges_of_whole_months(months):
+    cells = cs.CellTable.from_periods(cs.PeriodTable.from_spells(months))
+    assert np.allclose(np.array(cells.schema.breaks) / MONTH, [0, 1, 2, 3, 4])
+    assert cells.frame().groupby("period")["n_events"].sum().tolist() == [3, 3, 0, 2]
