@@ -13,7 +13,7 @@ from churnsurv.errors import ArgumentError, DefinitionError, EmptyDataError
 from churnsurv.tables import gaps, tenures
 from churnsurv.tables.churn import ChurnDefinition, Silence
 from churnsurv.tables.contracts import Cancellation, Inactivity
-from churnsurv.tables.engines import Engine, Relation, quote
+from churnsurv.tables.engines import Engine, Relation, quote, sql_list
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.faults import Fault
 from churnsurv.tables.features import Feature
@@ -135,7 +135,7 @@ class SpellTable:
         check_future(log, window, end)
         warn_of_sparse_ends(log, start, end)
         relation, faults = _cut(log, churn, start, end)
-        return cls.of_relation(relation, churn, log=log, window=window, faults=(*_window_faults(log, start), *faults))
+        return cls.of_relation(relation, churn, log=log, window=window, faults=(*_window_faults(log, churn, start), *faults))
 
     @classmethod
     def from_durations(
@@ -412,8 +412,10 @@ def _cut(
     return relation, (*tenures.unborn_fault(log, churn.begins, start, end, tuple(kinds)), *faults)
 
 
-def _window_faults(log: EventLog, start: int) -> tuple[Fault, ...]:
-    before = int(log.engine.rows(f"SELECT count(*) FROM {log.table} WHERE time < {start}")[0][0])
+def _window_faults(log: EventLog, churn: ChurnDefinition, start: int) -> tuple[Fault, ...]:
+    """Events before the window; those that began a contract are read, and are no fault."""
+    known = f" AND kind NOT IN {sql_list(churn.opening)}" if churn.on_tenure and churn.opening else ""
+    before = int(log.engine.rows(f"SELECT count(*) FROM {log.table} WHERE time < {start}{known}")[0][0])
     if not before:
         return ()
     return (Fault("before the window", before, log.n_events, "not used: the log is not complete there"),)
