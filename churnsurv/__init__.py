@@ -21,6 +21,8 @@ _HOMES = {
     "EventLog": "churnsurv.tables.events",
     "ObservationWindow": "churnsurv.tables.window",
     "Silence": "churnsurv.tables.churn",
+    "Cancellation": "churnsurv.tables.contracts",
+    "Inactivity": "churnsurv.tables.contracts",
     "SpellTable": "churnsurv.tables.spells",
     "PeriodTable": "churnsurv.tables.periods",
     "CellTable": "churnsurv.tables.cells",
@@ -32,9 +34,13 @@ _HOMES = {
     "Maximum": "churnsurv.tables.features",
     "Drop": "churnsurv.tables.features",
     "Recency": "churnsurv.tables.features",
+    "Arrival": "churnsurv.tables.features",
     "leak_audit": "churnsurv.tables.leaks",
     "HierarchicalModel": "churnsurv.models.hierarchical",
+    "CoxModel": "churnsurv.models.cox",
+    "WeibullModel": "churnsurv.models.weibull",
     "KaplanMeierModel": "churnsurv.models.kaplan_meier",
+    "CompetingFits": "churnsurv.models.competing",
     "load": "churnsurv.models.saved",
     "churn_risk": "churnsurv.risk.predict",
     "as_of_check": "churnsurv.risk.checks",
@@ -48,16 +54,22 @@ if TYPE_CHECKING:
     from churnsurv.datasets.online_retail import load_online_retail as load_online_retail
     from churnsurv.datasets.shop import simulate_shop as simulate_shop
     from churnsurv.errors import ChurnsurvError as ChurnsurvError
+    from churnsurv.models.competing import CompetingFits as CompetingFits
+    from churnsurv.models.cox import CoxModel as CoxModel
     from churnsurv.models.hierarchical import HierarchicalModel as HierarchicalModel
     from churnsurv.models.kaplan_meier import KaplanMeierModel as KaplanMeierModel
     from churnsurv.models.saved import load as load
+    from churnsurv.models.weibull import WeibullModel as WeibullModel
     from churnsurv.report.html import report as report
     from churnsurv.risk.checks import as_of_check as as_of_check
     from churnsurv.risk.predict import churn_risk as churn_risk
     from churnsurv.tables.bins import Quantiles as Quantiles
     from churnsurv.tables.cells import CellTable as CellTable
     from churnsurv.tables.churn import Silence as Silence
+    from churnsurv.tables.contracts import Cancellation as Cancellation
+    from churnsurv.tables.contracts import Inactivity as Inactivity
     from churnsurv.tables.events import EventLog as EventLog
+    from churnsurv.tables.features import Arrival as Arrival
     from churnsurv.tables.features import Count as Count
     from churnsurv.tables.features import Drop as Drop
     from churnsurv.tables.features import Maximum as Maximum

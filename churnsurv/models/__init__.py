@@ -1,4 +1,5 @@
-"""Models: specification, fit, info. One file per model; PyMC and ArviZ are met in ``sampling`` only."""
+"""Models: specification, fit, info. PyMC and ArviZ are met in ``sampling`` only, lifelines in the
+files of Cox and Weibull."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 _HOMES = {
+    "CompetingFits": "churnsurv.models.competing",
+    "CoxFit": "churnsurv.models.cox_fit",
+    "CoxModel": "churnsurv.models.cox",
     "Exponential": "churnsurv.models.priors",
     "FitInfo": "churnsurv.models.base",
     "HalfNormal": "churnsurv.models.priors",
@@ -18,6 +22,8 @@ _HOMES = {
     "SurvivalFit": "churnsurv.models.base",
     "SurvivalModel": "churnsurv.models.base",
     "check_support": "churnsurv.models.base",
+    "WeibullFit": "churnsurv.models.weibull_fit",
+    "WeibullModel": "churnsurv.models.weibull",
     "load": "churnsurv.models.saved",
 }
 
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
     from churnsurv.models.base import SurvivalFit as SurvivalFit
     from churnsurv.models.base import SurvivalModel as SurvivalModel
     from churnsurv.models.base import check_support as check_support
+    from churnsurv.models.competing import CompetingFits as CompetingFits
+    from churnsurv.models.cox import CoxModel as CoxModel
+    from churnsurv.models.cox_fit import CoxFit as CoxFit
     from churnsurv.models.hierarchical import HierarchicalModel as HierarchicalModel
     from churnsurv.models.hierarchical_fit import HierarchicalFit as HierarchicalFit
     from churnsurv.models.kaplan_meier import KaplanMeierFit as KaplanMeierFit
@@ -35,8 +44,13 @@ if TYPE_CHECKING:
     from churnsurv.models.priors import Normal as Normal
     from churnsurv.models.priors import StudentT as StudentT
     from churnsurv.models.saved import load as load
+    from churnsurv.models.weibull import WeibullModel as WeibullModel
+    from churnsurv.models.weibull_fit import WeibullFit as WeibullFit
 
 __all__ = [
+    "CompetingFits",
+    "CoxFit",
+    "CoxModel",
     "Exponential",
     "FitInfo",
     "HalfNormal",
@@ -48,6 +62,8 @@ __all__ = [
     "StudentT",
     "SurvivalFit",
     "SurvivalModel",
+    "WeibullFit",
+    "WeibullModel",
     "check_support",
     "load",
 ]
