@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, cast
 
 import typer
 
-from churnsurv.analysis import SCORE_STEPS, STEPS, Analysis, AnalysisResult, analyse, noting
-from churnsurv.analysis import score as score_log
-from churnsurv.cli import options as o
-from churnsurv.cli.console import Narrator, refusing
-from churnsurv.cli.parse import (
-    LogOptions,
-    check_activity,
-    check_agreement,
-    check_fit,
-    check_folder,
-    days_list,
-    feature_columns,
-    name_list,
-    observation_window,
-    silence_days,
-    silence_of,
+from churnsurv.analysis import (
+    MODELS,
+    Analysis,
+    AnalysisResult,
+    ModelName,
+    analyse,
+    check_rounded,
+    lifetimes,
+    noting,
+    score_steps,
+    steps,
+    whole_horizons,
 )
+from churnsurv.analysis import score as score_customers
+from churnsurv.cli.agreement import check_agreement, check_fit, feature_columns
+from churnsurv.cli.console import Narrator, refusing
+from churnsurv.cli.lifetimes import print_lifetimes, write_lifetimes
+from churnsurv.cli.options import (
+    DemoOptions,
+    FitOptions,
+    ModelOptions,
+    QuestionOptions,
+    RunOptions,
+    SourceOptions,
+    taking,
+)
+from churnsurv.cli.parse import Rule, check_choice, check_folder, days_list, name_list, observation_window
+from churnsurv.cli.sources import DurationSource, LogSource, check_activity_said, check_kinds_named, source_of
 from churnsurv.cli.summary import print_summary
 from churnsurv.errors import ArgumentError
 from churnsurv.report.outputs import write_outputs
-from churnsurv.tables.churn import Silence
+from churnsurv.tables.churn import ChurnDefinition, Silence
+from churnsurv.tables.contracts import Cancellation, Inactivity
+from churnsurv.tables.events import EventLog
+from churnsurv.tables.spells import SpellTable
 
 app = typer.Typer(
     name="churnsurv",
@@ -40,17 +56,35 @@ app = typer.Typer(
     epilog="Begin with `churnsurv demo`: it runs on a real shop's log that comes with the package.",
 )
 
-_REPORT_EXAMPLE = (
-    "Example:\n\n"
+_LOG: Final = '--customer who --time at --time-format "%Y-%m-%d %H:%M" --timezone Europe/London'
+_REPORT_EXAMPLES: Final = (
+    "**A shop**, where customers simply stop coming:\n\n"
     "    churnsurv report orders.csv --customer CustomerID --time InvoiceDate "
     '--time-format "%Y-%m-%d %H:%M" --timezone Europe/London --value Revenue --group Country '
-    "--start 2010-12-01 --end 2011-12-10 --churn silence:90 --horizon 30,60,90 --out out/"
+    "--start 2010-12-01 --end 2011-12-10 --churn silence:90 --horizon 30,60,90 --out out/\n\n"
+    "**Contracts** in a log of events, two ways to leave:\n\n"
+    f"    churnsurv report events.csv {_LOG} --kind what --group plan --start 2023-01-01 --end 2025-01-01 "
+    "--churn cancel:cancelled,payment_failed --origin kind:signup --activity login,ticket --model cox --out out/\n\n"
+    "**Durations** that exist already, one row per customer:\n\n"
+    "    churnsurv report telco.csv --duration tenure --unit month --event Churn --churned Yes --follow-up 1 "
+    "--customer customerID --group Contract --value MonthlyCharges --model weibull --out out/\n\n"
+    "**Lifetimes** by a rule, without a risk:\n\n"
+    f"    churnsurv report orders.csv {_LOG} --group Country --start 2023-01-01 --end 2025-01-01 "
+    "--churn inactivity:90 --origin first --out out/"
 )
-_SCORE_EXAMPLE = (
+_SCORE_EXAMPLES: Final = (
     "Example:\n\n"
     "    churnsurv score out/fit newer-orders.csv --customer CustomerID --time InvoiceDate "
-    '--time-format "%Y-%m-%d %H:%M" --timezone Europe/London --start 2011-06-01 --end 2012-03-01 --out out2/'
+    '--time-format "%Y-%m-%d %H:%M" --timezone Europe/London --start 2011-06-01 --end 2012-03-01 --out out2/\n\n'
+    "With a fit of durations:\n\n"
+    "    churnsurv score out/fit newer.csv --duration tenure --unit month --event Churn --churned Yes "
+    "--customer customerID --out out2/"
 )
+_ROUNDED: Final[dict[ModelName, str]] = {
+    "hierarchical": "whoever left is taken to have left in the middle of the last one.",
+    "cox": "whoever left is taken to have left at the very end of the last one.",
+    "weibull": "whoever left is taken to have left at some time of the last one.",
+}
 
 
 def _show_version(value: bool) -> None:
@@ -70,162 +104,186 @@ def _common(
     """Show the commands."""
 
 
-def _deliver(result: AnalysisResult, out: Path, title: str | None, notes: list[str]) -> dict[str, Path]:
+def _writing_error(out: Path, error: OSError) -> ArgumentError:
+    return ArgumentError(
+        f"the results cannot be written to {str(out)!r}: {error.strerror or error}.",
+        consequence="Files that were already written are whole; the others are those of an earlier run, or none.",
+        hint="make room, or name another folder with --out.",
+    )
+
+
+def _deliver(result: AnalysisResult, out: Path, title: str | None) -> dict[str, Path]:
     try:
         return write_outputs(
             out,
             result.risk,
             cells=result.cells,
+            keep_fit=result.is_new,
             check=result.check,
             check_note=result.check_note,
             title=title,
-            notes=(*notes, *result.notes),
+            notes=result.notes,
         )
     except OSError as error:
-        raise ArgumentError(
-            f"the results cannot be written to {str(out)!r}: {error.strerror or error}.",
-            consequence="Files that were already written are whole; the others are those of an earlier run, or none.",
-            hint="make room, or name another folder with --out.",
-        ) from error
+        raise _writing_error(out, error) from error
+
+
+def _noted(result: AnalysisResult, notes: Sequence[str]) -> AnalysisResult:
+    """Put what was noted while reading before what was noted later."""
+    return replace(result, notes=tuple(dict.fromkeys((*notes, *result.notes))))
 
 
 @app.command(epilog="Takes about a minute or two. Open churnsurv-demo/report.html afterwards.")
+@taking(run=DemoOptions)
 @refusing
-def demo(out: o.Out = Path("churnsurv-demo"), seed: o.Seed = 0, draws: o.Draws = 1000, quiet: o.Quiet = False) -> None:
+def demo(run: DemoOptions) -> None:
     """Run the whole way on a real shop's log (UCI Online Retail, 541,909 invoice lines)."""
     from churnsurv.datasets import load_online_retail
 
-    check_folder(out)
+    check_folder(run.out)
     analysis = Analysis(
         window=observation_window("2010-12-01", "2011-12-10"),
         churn=Silence(kinds=("order",), days=90),
-        value="revenue",
+        values=("revenue",),
         groups=("country",),
-        draws=draws,
-        seed=seed,
+        draws=run.draws,
+        seed=run.seed,
     )
-    with Narrator(("reading", *STEPS, "report"), quiet=quiet) as tell:
+    with Narrator(("reading", *steps(analysis), "report"), quiet=run.quiet) as tell:
         tell("reading", 0.0)
         with noting() as notes:
             log = load_online_retail()
-        result = analyse(log, analysis, progress=tell)
+        result = _noted(analyse(log, analysis, progress=tell), notes)
         tell("report", 0.0)
-        files = _deliver(result, out, "Which customers of the Online Retail shop are about to leave", notes)
-    if not quiet:
+        files = _deliver(result, run.out, "Which customers of the Online Retail shop are about to leave")
+    if not run.quiet:
         print_summary(result, files)
 
 
-@app.command(epilog=_REPORT_EXAMPLE)
+@app.command(epilog=_REPORT_EXAMPLES)
+@taking(source=SourceOptions, question=QuestionOptions, model=ModelOptions, run=RunOptions)
 @refusing
-def report(
-    file: o.LogFile,
-    customer: o.Customer,
-    time: o.Time,
-    timezone: o.Timezone,
-    start: o.Start,
-    end: o.End,
-    churn: o.Churn,
-    out: o.Out,
-    time_format: o.TimeFormat = None,
-    epoch_unit: o.EpochUnit = None,
-    kind: o.Kind = None,
-    activity: o.Activity = None,
-    value: o.Value = None,
-    group: o.Group = None,
-    horizon: o.Horizon = None,
-    look_back: o.LookBack = None,
-    on_bad: o.OnBad = "raise",
-    on_ambiguous: o.OnAmbiguous = "raise",
-    drop_after_end: o.DropAfterEnd = False,
-    delimiter: o.Delimiter = ",",
-    encoding: o.Encoding = "utf-8",
-    table: o.Table = None,
-    title: o.Title = None,
-    seed: o.Seed = 0,
-    draws: o.Draws = 1000,
-    quiet: o.Quiet = False,
-) -> None:
-    """Learn from an event log and report who is about to leave."""
-    check_folder(out)
-    window, days, groups = observation_window(start, end), silence_days(churn), tuple(group or ())
-    kinds, horizons = name_list(activity), days_list(horizon)
-    check_activity(kind, kinds)
-    source = LogOptions(
-        path=file, customer=customer, time=time, kind=kind, timezone=timezone, time_format=time_format,
-        epoch_unit=epoch_unit, on_ambiguous=on_ambiguous, on_bad=on_bad, delimiter=delimiter, encoding=encoding,
-        table=table, end=end, drop_after_end=drop_after_end,
-    )  # fmt: skip
-
-    def question(definition: Silence) -> Analysis:
-        return Analysis(
-            window=window, churn=definition, value=value, groups=groups, look_back=look_back, horizons=horizons,
-            draws=draws, seed=seed,
-        )  # fmt: skip
-
-    question(Silence(kinds=kinds or ("activity",), days=days))  # refuses impossible settings before the file is read
-    with Narrator(("reading", *STEPS, "report"), quiet=quiet) as tell:
-        tell("reading", 0.0)
+def report(source: SourceOptions, question: QuestionOptions, model: ModelOptions, run: RunOptions) -> None:
+    """Learn from a log of events, or from durations, and report who is about to leave."""
+    check_folder(run.out)
+    check_choice("--model", model.model, MODELS)
+    reading = source_of(source, question, model)
+    churn = _definition(reading, question)
+    if isinstance(churn, Inactivity):
+        _report_lifetimes(cast(LogSource, reading), churn, question, model, run)
+        return
+    analysis = Analysis(
+        window=reading.window if isinstance(reading, LogSource) else None,
+        churn=churn,
+        model=cast(ModelName, model.model or "hierarchical"),
+        cause=question.cause,
+        values=tuple(source.value or ()),
+        groups=tuple(source.group or ()),
+        activity=name_list(question.activity) if isinstance(churn, Cancellation) else (),
+        look_back=model.look_back,
+        horizons=days_list(question.horizon),
+        draws=model.draws,
+        seed=run.seed,
+    )  # refuses impossible settings before the file is read
+    first = "reading" if isinstance(reading, LogSource) else "durations"
+    with Narrator((first, *steps(analysis), "report"), quiet=run.quiet) as tell:
+        tell(first, 0.0)
         with noting() as notes:
-            log = source.read(values=(value,) if value else (), labels=groups)
-        result = analyse(log, question(silence_of(days, log, kind, kinds)), progress=tell)
+            found = reading.read(values=analysis.values, labels=analysis.groups)
+        _check_log(reading, found, question)
+        if (unit := _rounding(reading, found)) is not None:
+            analysis = replace(analysis, rounded=unit, horizons=days_list(question.horizon))
+            notes.append(f"All durations are whole {source.unit}s: {_ROUNDED[analysis.model]}")
+        result = _noted(analyse(found, analysis, progress=tell), notes)
         tell("report", 0.0)
-        files = _deliver(result, out, title, notes)
-    if not quiet:
+        files = _deliver(result, run.out, run.title)
+    if not run.quiet:
         print_summary(result, files)
 
 
-@app.command(epilog=_SCORE_EXAMPLE)
+@app.command(epilog=_SCORE_EXAMPLES)
+@taking(saved=FitOptions, source=SourceOptions, question=QuestionOptions, run=RunOptions)
 @refusing
-def score(
-    fit: o.FitFolder,
-    file: o.LogFile,
-    customer: o.Customer,
-    time: o.Time,
-    timezone: o.Timezone,
-    start: o.Start,
-    end: o.End,
-    out: o.Out,
-    time_format: o.TimeFormat = None,
-    epoch_unit: o.EpochUnit = None,
-    kind: o.Kind = None,
-    activity: o.Activity = None,
-    value: o.Value = None,
-    group: o.Group = None,
-    churn: o.FitChurn = None,
-    horizon: o.Horizon = None,
-    on_bad: o.OnBad = "raise",
-    on_ambiguous: o.OnAmbiguous = "raise",
-    drop_after_end: o.DropAfterEnd = False,
-    delimiter: o.Delimiter = ",",
-    encoding: o.Encoding = "utf-8",
-    table: o.Table = None,
-    title: o.Title = None,
-    seed: o.Seed = 0,
-    quiet: o.Quiet = False,
-) -> None:
-    """Tell the risk of a newer log's customers from a saved fit, without fitting again."""
+def score(saved: FitOptions, source: SourceOptions, question: QuestionOptions, run: RunOptions) -> None:
+    """Tell the risk of newer customers from a saved fit, without fitting again."""
     import churnsurv
 
-    check_folder(out)
-    window, horizons = observation_window(start, end), days_list(horizon)
-    source = LogOptions(
-        path=file, customer=customer, time=time, kind=kind, timezone=timezone, time_format=time_format,
-        epoch_unit=epoch_unit, on_ambiguous=on_ambiguous, on_bad=on_bad, delimiter=delimiter, encoding=encoding,
-        table=table, end=end, drop_after_end=drop_after_end,
-    )  # fmt: skip
-    check_fit(fit)
-    saved = churnsurv.load(fit)
-    check_agreement(
-        saved.schema, timezone=timezone, churn=churn, kind=kind, activity=name_list(activity), value=value,
-        groups=tuple(group or ()),
-    )  # fmt: skip
-    values, labels = feature_columns(saved.schema)
-    with Narrator(("reading", *SCORE_STEPS, "report"), quiet=quiet) as tell:
+    check_folder(run.out)
+    reading, horizons = source_of(source, question, scoring=True), days_list(question.horizon)
+    window = reading.window if isinstance(reading, LogSource) else None
+    check_fit(saved.fit)
+    fit = churnsurv.load(saved.fit)
+    check_agreement(fit, reading, source, question)
+    values, labels = feature_columns(fit.schema)
+    first = "reading" if isinstance(reading, LogSource) else "durations"
+    with Narrator((first, *score_steps(fit.schema), "report"), quiet=run.quiet) as tell:
+        tell(first, 0.0)
+        with noting() as notes:
+            found = reading.read(values=values, labels=labels)
+        if (unit := _rounding(reading, found)) is not None:
+            horizons = horizons or whole_horizons(unit)
+            check_rounded(unit, horizons)
+        told = score_customers(
+            fit, found, window, cause=question.cause, horizons=horizons, seed=run.seed, progress=tell
+        )
+        result = _noted(told, notes)
+        tell("report", 0.0)
+        files = _deliver(result, run.out, run.title)
+    if not run.quiet:
+        print_summary(result, files)
+
+
+def _definition(reading: LogSource | DurationSource, question: QuestionOptions) -> ChurnDefinition | None:
+    """Definition of a log; that of durations comes with them, unless the causes were named."""
+    if isinstance(reading, DurationSource):
+        return Cancellation(reading.causes, "stated") if reading.causes else None
+    rule, activity, kind = Rule.read(str(question.churn)), name_list(question.activity), reading.options.kind
+    check_kinds_named(kind, rule.kinds, "--churn cancel")
+    check_kinds_named(kind, activity, "--activity")
+    again = name_list(question.reactivation)
+    return rule.definition(activity=activity, origin=question.origin, reactivation=again)
+
+
+def _check_log(reading: LogSource | DurationSource, found: EventLog | SpellTable, question: QuestionOptions) -> None:
+    """Refuse a log of several kinds of which none was said to be activity."""
+    if isinstance(found, EventLog) and Rule.read(str(question.churn)).name != "cancel":
+        check_activity_said(found, reading.options.kind, name_list(question.activity))
+
+
+def _rounding(reading: LogSource | DurationSource, found: EventLog | SpellTable) -> float | None:
+    """Days of the unit, where all durations are whole numbers of it."""
+    if isinstance(reading, DurationSource) and isinstance(found, SpellTable):
+        return reading.rounding(found)
+    return None
+
+
+def _report_lifetimes(
+    reading: LogSource, churn: Inactivity, question: QuestionOptions, model: ModelOptions, run: RunOptions
+) -> None:
+    """Curves of lifetimes, and why there is no risk."""
+    for option, given in (
+        ("--horizon", question.horizon),
+        ("--cause", question.cause),
+        ("--model", model.model),
+        ("--value", reading.options.value),
+    ):
+        if given is not None:
+            raise ArgumentError(
+                f"{option} is about risk, and --churn inactivity:{churn.days:g} has none: it gives curves of lifetimes.",
+                hint=f"leave {option} out, or write --churn silence:{churn.days:g}.",
+            )
+    groups, window = tuple(reading.options.group or ()), reading.window
+    with Narrator(("reading", "lifetimes", "curves"), quiet=run.quiet) as tell:
         tell("reading", 0.0)
         with noting() as notes:
-            log = source.read(values=values, labels=labels)
-        result = score_log(saved, log, window, horizons=horizons, seed=seed, progress=tell)
-        tell("report", 0.0)
-        files = _deliver(result, out, title, notes)
-    if not quiet:
-        print_summary(result, files)
+            log = reading.read(values=(), labels=groups)
+        _check_log(reading, log, question)
+        tell("lifetimes", 0.0)
+        found = lifetimes(log, window, churn, groups=groups, look_back=model.look_back or churn.days)
+        tell("curves", 0.0)
+        try:
+            files = write_lifetimes(found, run.out)
+        except OSError as error:
+            raise _writing_error(run.out, error) from error
+    if not run.quiet:
+        print_lifetimes(found, files, notes)

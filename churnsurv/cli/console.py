@@ -18,22 +18,33 @@ from churnsurv.plots.labels import clean_text
 
 STEP_WORDS: Final = {
     "reading": "Reading the log",
+    "durations": "Reading the durations",
     "gaps": "Finding the gaps between activities",
+    "contracts": "Finding the contracts",
+    "lifetimes": "Estimating the lifetimes",
     "features": "Looking up what was known when",
     "cells": "Counting events and exposure",
+    "rows": "Laying out the rows",
     "sampling": "Sampling the posterior",
+    "fitting": "Fitting the model",
     "risk": "Telling everyone's risk",
     "check": "Checking against the past",
     "report": "Writing the report",
+    "curves": "Writing the curves",
 }
 """What each step is called; keys are those of :mod:`churnsurv.analysis`, with reading and report around them."""
 
 # Hints are written for Python; these settings have an option of the same name.
 _SETTING: Final = re.compile(
-    r"\b(on_bad|on_ambiguous|time_format|timezone|epoch_unit|delimiter|encoding|table|start|end)=([\"'])(.*?)\2"
+    r"\b(on_bad|on_ambiguous|time_format|timezone|epoch_unit|delimiter|encoding|table|start|end|origin|cause|churned|unit|model)"
+    r"=([\"'])(.*?)\2"
 )
 _CALL: Final = re.compile(r"\w+\.\w+\([^)]*\) \(on the command line (--[\w-]+)\)")
 _ASIDE: Final = re.compile(r"(?: \(|; )on the command line --[\w-]+\)?")
+_SILENCE: Final = re.compile(r"churn=Silence\(kinds=\(.*?\), days=([\d.]+)\)")
+_LANDMARKS: Final = re.compile(r"fit on PeriodTable\.from_landmarks\(…, horizon=([\d.]+)\)")
+_CHURNED: Final = re.compile(r"(?:say what they mean|name every value): churned=\{.*?\}(?:, with 1 for churn)?")
+_FRAME: Final = re.compile(r" Where zero means less than one unit, say half a unit: frame\[.*?\]\.replace\(0, 0\.5\)\.")
 _ATTRIBUTE: Final = re.compile(r"; error\.rows holds the first \d+")
 _WORDS: Final = {
     "check time_format or epoch_unit": "check --time-format or --epoch-unit",
@@ -42,7 +53,10 @@ _WORDS: Final = {
     "features that look back less far": "a shorter --look-back",
     "define Silence with more days": "a longer silence in --churn",
     "fit.save(path) writes a file that churnsurv.load(path) reads": "give the file 'fit' that churnsurv report wrote",
-    "a longer window, or KaplanMeierModel for a flat curve": "a longer window: nobody in this log came back",
+    "a longer window, or KaplanMeierModel for a flat curve": "a longer window: what is to be learnt never happened in it",
+    'activity=("login",)': "--activity login",
+    "leave cause= out": "leave --cause out",
+    'name the codes 1…K, causes=("cancelled", "payment_failed")': "name the codes 1, 2, … with --churn cancel:NAMES",
     "fit.save(path) writes one": "churnsurv report writes one, the file 'fit' in its output folder",
 }
 """Hints that name arguments of a call, and how the command line says the same."""
@@ -133,8 +147,11 @@ def for_terminal(message: str) -> str:
     >>> for_terminal('leave them out: log.before("2024-06-01") (on the command line --drop-after-end).')
     'leave them out: --drop-after-end.'
     """
+    message = _CHURNED.sub("name the value that means churn, such as --churned Yes", message)
     message = _ASIDE.sub("", _SETTING.sub(_option, _CALL.sub(r"\1", message)))
     message = _NUMBER.sub(r"--\1 \2", message)
+    message = _FRAME.sub("", message)
+    message = _SILENCE.sub(r"--churn silence:\1", _LANDMARKS.sub(r"make a new fit with --horizon \1", message))
     for words, said in _WORDS.items():
         message = message.replace(words, said)
     lines = _ATTRIBUTE.sub("", message).splitlines()

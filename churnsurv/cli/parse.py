@@ -2,54 +2,148 @@
 
 from __future__ import annotations
 
-import re
+import math
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal, cast
 
-from churnsurv.errors import ArgumentError, DataWarning, DefinitionError, WindowError
-from churnsurv.tables.churn import Silence
-from churnsurv.tables.events import EventLog
-from churnsurv.tables.schema import CellSchema
-from churnsurv.tables.window import ObservationWindow, read_zone
+from churnsurv.errors import ArgumentError, WindowError
+from churnsurv.tables.churn import ChurnDefinition, Silence
+from churnsurv.tables.contracts import Cancellation, Inactivity, Origin
+from churnsurv.tables.window import ObservationWindow
 
-_SILENCE: Final = re.compile(r"silence:(\d+(?:\.\d+)?)")
-_ALL: Final = ("activity",)
+ALL_ACTIVITY: Final = ("activity",)
+"""Kinds of a log without a column of kinds."""
+
+RuleName = Literal["silence", "cancel", "inactivity"]
+_RULES: Final = (
+    "silence:DAYS, such as --churn silence:90, for customers who simply stop coming; cancel:KINDS, such as"
+    " --churn cancel:cancelled, for contracts; inactivity:DAYS for curves of lifetimes"
+)
 
 
-def silence_days(rule: str) -> float:
-    """Read ``silence:DAYS``.
+@dataclass(frozen=True)
+class Rule:
+    """What ``--churn`` says.
 
     Parameters
     ----------
-    rule : str
-        As given on the command line.
+    name : {"silence", "cancel", "inactivity"}
+        Which definition.
+    days : float
+        Of silence or inactivity.
+    kinds : tuple of str
+        Kinds that end a contract.
+    """
 
-    Returns
-    -------
-    float
-        Days, > 0.
+    name: RuleName
+    days: float = 0.0
+    kinds: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, text: str) -> Rule:
+        """Read ``silence:DAYS``, ``cancel:KINDS`` or ``inactivity:DAYS``.
+
+        Raises
+        ------
+        ArgumentError
+            If it is anything else.
+
+        Examples
+        --------
+        >>> Rule.read("silence:90").days, Rule.read("cancel:cancelled, payment_failed").kinds
+        (90.0, ('cancelled', 'payment_failed'))
+        """
+        name, _, rest = text.strip().partition(":")
+        if name == "cancel" and name_list(rest):
+            return cls("cancel", kinds=name_list(rest))
+        if name in ("silence", "inactivity"):
+            try:
+                days = float(rest)
+            except ValueError:
+                days = math.nan
+            if math.isfinite(days) and days > 0:
+                return cls(cast(RuleName, name), days=days)
+        raise ArgumentError(
+            f"--churn {text!r} is not a churn definition that this version knows.", hint=f"it knows {_RULES}."
+        )
+
+    def definition(
+        self, *, activity: tuple[str, ...], origin: str | None, reactivation: tuple[str, ...]
+    ) -> ChurnDefinition:
+        """Make the definition.
+
+        Parameters
+        ----------
+        activity : tuple of str
+            Kinds that count as activity.
+        origin : str or None
+            What ``--origin`` says.
+        reactivation : tuple of str
+            Kinds that open a new contract.
+
+        Raises
+        ------
+        ArgumentError
+            If the origin is missing, or something was said that the definition has no use for.
+        """
+        if reactivation and self.name != "cancel":
+            raise ArgumentError(
+                f"--reactivation is for contracts, and --churn {self.name}:{self.days:g} knows of none.",
+                hint="leave --reactivation out, or write --churn cancel:KINDS.",
+            )
+        if self.name == "silence":
+            if origin is not None:
+                raise ArgumentError(
+                    f"--origin says where tenure begins, and --churn silence:{self.days:g} counts from the last activity.",
+                    hint="leave --origin out, or write --churn cancel:KINDS.",
+                )
+            return Silence(kinds=activity or ALL_ACTIVITY, days=self.days)
+        begins = origin_of(origin)
+        if self.name == "inactivity":
+            return Inactivity(self.days, activity or ALL_ACTIVITY, origin=begins)
+        return Cancellation(self.kinds, origin=begins, reactivation=reactivation)
+
+
+def origin_of(text: str | None) -> str:
+    """Origin as the library writes it: a column's name belongs to the file, not to the definition.
 
     Raises
     ------
     ArgumentError
-        If it is anything else.
+        If it is missing or not one of the four.
 
     Examples
     --------
-    >>> silence_days("silence:90")
-    90.0
+    >>> origin_of("column:signed_up"), origin_of("burn-in:90")
+    ('column', 'burn-in:90')
     """
-    found = _SILENCE.fullmatch(rule.strip())
-    if not found or float(found[1]) <= 0:
+    four = (
+        "write --origin kind:signup if an event opens a contract, --origin column:signed_up if a column says when it began,"
+        " --origin first if the first event of each customer is the beginning, or --origin burn-in:90 if only newcomers count"
+    )
+    if text is None:
         raise ArgumentError(
-            f"--churn {rule!r} is not a churn definition that this version knows.",
-            hint="it knows silence:DAYS, churned after so many days without activity: write --churn silence:90.",
+            "--origin is missing: where does a customer's tenure begin?",
+            consequence="The first event in a log is a beginning only if it is said to be one.",
+            hint=f"{four}.",
         )
-    return float(found[1])
+    if origin_column(text):
+        return "column"
+    try:
+        if Origin.read(text).rule in ("kind", "first", "burn-in"):
+            return text
+    except ArgumentError:
+        pass
+    raise ArgumentError(f"--origin {text!r} does not say where a customer's tenure begins.", hint=f"{four}.")
+
+
+def origin_column(text: str | None) -> str | None:
+    """Column that ``--origin column:NAME`` names."""
+    rule, _, name = (text or "").partition(":")
+    return name if rule == "column" and name else None
 
 
 def days_list(text: str | None) -> tuple[float, ...]:
@@ -137,204 +231,3 @@ def check_folder(out: Path) -> None:
             f"--out {str(out)!r} cannot be written: {error.strerror or error} in {str(there)!r}.",
             hint="name another folder.",
         ) from error
-
-
-def check_fit(fit: Path) -> None:
-    """Refuse a place where no fit lies, and say where it is looked for.
-
-    Parameters
-    ----------
-    fit : Path
-        As given on the command line.
-
-    Raises
-    ------
-    ArgumentError
-        If it is a folder or nothing at all.
-    """
-    inside = fit / "fit"
-    if fit.is_dir():
-        hint = (
-            f"write {str(inside)!r}." if inside.is_file() else "churnsurv report writes one, the file 'fit' in --out."
-        )
-        raise ArgumentError(f"the fit {str(fit)!r} is a folder, not a saved fit.", hint=hint)
-    if not fit.exists():
-        raise ArgumentError(
-            f"there is no saved fit {str(fit)!r}.", hint="churnsurv report writes one, the file 'fit' in --out."
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogOptions:
-    """How a log is to be read, checked before the file is opened.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    customer, time, kind : str
-        Columns; ``kind`` may be ``None``.
-    timezone, time_format, epoch_unit, on_ambiguous, on_bad, delimiter, encoding, table
-        As :meth:`EventLog.from_file` takes them.
-    end : str
-        End of the window.
-    drop_after_end : bool
-        Whether later events are left out.
-    """
-
-    path: Path
-    customer: str
-    time: str
-    kind: str | None
-    timezone: str
-    time_format: str | None
-    epoch_unit: str | None
-    on_ambiguous: str
-    on_bad: str
-    delimiter: str
-    encoding: str
-    table: str | None
-    end: str
-    drop_after_end: bool
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without the file."""
-        read_zone(self.timezone)
-        check_choice("--on-bad", self.on_bad, ("raise", "drop"))
-        check_choice("--on-ambiguous", self.on_ambiguous, ("raise", "earlier", "later"))
-        check_choice("--epoch-unit", self.epoch_unit, ("s", "ms", "us", "ns"))
-        delimiter = "\t" if self.delimiter in ("\\t", "tab") else self.delimiter
-        if len(delimiter) != 1:
-            raise ArgumentError(
-                f"--delimiter {self.delimiter!r} is not one character.",
-                hint='write --delimiter ";" or --delimiter tab.',
-            )
-        object.__setattr__(self, "delimiter", delimiter)
-
-    def read(self, *, values: tuple[str, ...], labels: tuple[str, ...]) -> EventLog:
-        """Read the log with these number and text columns.
-
-        Raises
-        ------
-        ChurnsurvError
-            If file, columns or rows are not what they were said to be.
-        """
-        choices: dict[str, Any] = {
-            "epoch_unit": self.epoch_unit,
-            "on_bad": self.on_bad,
-            "on_ambiguous": self.on_ambiguous,
-        }
-        log = EventLog.from_file(
-            self.path,
-            customer=self.customer,
-            time=self.time,
-            kind=self.kind,
-            timezone=self.timezone,
-            values=values,
-            labels=labels,
-            time_format=self.time_format,
-            delimiter=self.delimiter,
-            encoding=self.encoding,
-            table=self.table,
-            **choices,
-        )
-        if not self.drop_after_end:
-            return log
-        kept = log.before(self.end)
-        if later := log.n_events - kept.n_events:
-            text = f"{later:,} of {log.n_events:,} events at or after {self.end} were left out on purpose."
-            warnings.warn(text, DataWarning, stacklevel=2)
-        return kept
-
-
-def check_activity(kind: str | None, activity: tuple[str, ...]) -> None:
-    """Refuse kinds of activity without a column that holds kinds.
-
-    Raises
-    ------
-    ArgumentError
-        If ``--activity`` is given without ``--kind``.
-    """
-    if activity and kind is None:
-        raise ArgumentError(
-            "--activity names kinds, but no column of kinds was given.",
-            hint="add --kind COLUMN, or leave --activity out: every row is then activity.",
-        )
-
-
-def silence_of(rule_days: float, log: EventLog, kind: str | None, activity: tuple[str, ...]) -> Silence:
-    """Make the churn definition from days and kinds.
-
-    Raises
-    ------
-    ArgumentError
-        If the log has kinds and none was said to be activity; the kinds are listed.
-    """
-    if kind is not None and not activity:
-        kinds = ", ".join(f"{name} ({n:,})" for name, n in list(log.kinds().items())[:10])
-        raise ArgumentError(
-            f"which kinds of event count as activity? {kind!r} holds: {kinds}.",
-            consequence="A cancelled order or a return of goods is no sign that a customer is coming back.",
-            hint=f"write --activity {next(iter(log.kinds()))}, several separated by commas.",
-        )
-    return Silence(kinds=activity or _ALL, days=rule_days)
-
-
-def feature_columns(schema: CellSchema) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns of the log that a fit's features read.
-
-    Parameters
-    ----------
-    schema : CellSchema
-        Of the fit.
-
-    Returns
-    -------
-    tuple of tuple of str
-        Number columns and text columns.
-    """
-    text = {column.name for column in schema.columns if column.edges is None}
-    read = [(feature.value_column, feature.name in text) for feature in schema.features if feature.value_column]
-    values = dict.fromkeys(str(column) for column, is_text in read if not is_text)
-    labels = dict.fromkeys(str(column) for column, is_text in read if is_text)
-    return tuple(values), tuple(labels)
-
-
-def check_agreement(
-    schema: CellSchema,
-    *,
-    timezone: str,
-    churn: str | None,
-    kind: str | None,
-    activity: tuple[str, ...],
-    value: str | None,
-    groups: tuple[str, ...],
-) -> None:
-    """Refuse options that contradict the fit that is to be used.
-
-    Raises
-    ------
-    DefinitionError
-        Naming the first option that does, and what the fit has.
-    """
-    values, labels = feature_columns(schema)
-    rule, kinds = schema.churn, schema.churn.kinds
-    for option, given, has in (
-        ("--timezone", timezone, schema.timezone),
-        ("--churn", churn and f"silence:{silence_days(churn):g}", f"silence:{rule.days:g}"),
-        ("--activity", set(activity), set(kinds)),
-        ("--value", value and {value}, set(values)),
-        ("--group", set(groups), set(labels)),
-    ):
-        if given and given != has:
-            shown, said = (", ".join(sorted(x)) or "none" if isinstance(x, set) else x for x in (has, given))
-            instead = "give what the fit has" if option == "--timezone" else f"leave {option} out"
-            raise DefinitionError(
-                f"{option} {said} contradicts the fit, which has {shown}.",
-                consequence="The numbers would answer another question than the one the fit was made for.",
-                hint=f"{instead}, or make a new fit with churnsurv report.",
-            )
-    if kind is None and kinds != _ALL:
-        raise DefinitionError(
-            f"the fit knows the kinds {', '.join(kinds)}, but no column of kinds was given.", hint="add --kind COLUMN."
-        )

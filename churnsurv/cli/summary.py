@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from churnsurv.cli.console import for_terminal
 from churnsurv.plots.labels import clean_text, note_words
 from churnsurv.plots.rows import rows_of
 from churnsurv.report.sentences import count_range, quantity
+from churnsurv.tables.churn import Silence
 
 if TYPE_CHECKING:
     from churnsurv.analysis import AnalysisResult
+    from churnsurv.risk.table import RiskTable
 
 _WHAT: Final = {
     "report.html": "open this in a browser",
@@ -68,13 +71,14 @@ def _found(result: AnalysisResult) -> list[str]:
     risk = result.risk
     totals = risk.totals()
     alive = int(totals["n_customers"].iloc[0])
-    days = f"{risk.spells.churn.days:g} days"
-    lines = [f"Of {quantity(alive, 'customer')} still active, expected to fall silent for {days}:"]
+    lines = [_headline(risk, alive)]
     for row in rows_of(totals):
         words = count_range(float(row["lower"]), float(row["upper"]), most=alive)
-        lines.append(f"  within {row['horizon']:g} days: {words}")
+        lines.append(f"  within {row['horizon']:g} days: {words}{_by_cause(risk, float(row['horizon']), alive)}")
     lines.append(f"  ({risk.ci_prob:.0%} predictive intervals)")
-    lines.append(f"Already churned, not counted above: {quantity(risk.n_already_churned, 'customer')} to win back.")
+    if risk.question.clock == "silence":
+        churned = quantity(risk.n_already_churned, "customer")
+        lines.append(f"Already churned, not counted above: {churned} to win back.")
     refused = int(totals["n_refused"].iloc[0])
     if refused:
         lines.append(f"Risk could not be told, not counted above: {quantity(refused, 'customer')}.")
@@ -85,8 +89,27 @@ def _found(result: AnalysisResult) -> list[str]:
     return lines
 
 
+def _headline(risk: RiskTable, alive: int) -> str:
+    """Who is counted, and what is expected of them."""
+    churn = risk.spells.churn
+    if isinstance(churn, Silence):
+        return f"Of {quantity(alive, 'customer')} still active, expected to fall silent for {churn.days:g} days:"
+    ways = clean_text(" or ".join(risk.causes))
+    still = "still there" if risk.spells.window is None else "under contract"
+    return f"Of {quantity(alive, 'customer')} {still}, expected to leave ({ways}):"
+
+
+def _by_cause(risk: RiskTable, horizon: float, alive: int) -> str:
+    parts = []
+    for cause in risk.cause_sums:
+        row = next(row for row in rows_of(risk.totals(cause=cause)) if row["horizon"] == horizon)
+        words = count_range(float(row["lower"]), float(row["upper"]), most=alive)
+        parts.append(f"{clean_text(cause)} {words.removeprefix('about ')}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
 def _caveats(texts: Sequence[str]) -> list[str]:
-    return ["Read with care:", *(f"  - {clean_text(text, longest=500)}" for text in texts)] if texts else []
+    return ["Read with care:", *(f"  - {for_terminal(text)}" for text in texts)] if texts else []
 
 
 def _files(files: Mapping[str, Path]) -> list[str]:

@@ -1,6 +1,6 @@
 """A Cox regression on 100 thousand rows, sorting included, against lifelines in the same run.
 
-Run with ``pytest tests/benchmarks/test_cox_benchmark.py --benchmark-only -s``. Compilation happens before the clock
+Run with ``pytest tests/benchmarks/test_cox_benchmark.py --benchmark-only -n 0 -s``. Compilation happens before the clock
 starts (seconds, once per machine: compiled code is kept on disk). lifelines gets fewer rows, since it takes many seconds
 for 100 thousand; its time per row is what is compared, which flatters it where its cost grows faster than the rows.
 """

@@ -1,6 +1,6 @@
 """A Cox model from rows to a fit with a thousand draws, and lifelines' own fitter on the same kernel.
 
-Run with ``pytest tests/benchmarks/test_cox_model_benchmark.py --benchmark-only -s``. What the kernel alone takes is in
+Run with ``pytest tests/benchmarks/test_cox_model_benchmark.py --benchmark-only -n 0 -s``. What the kernel alone takes is in
 ``test_cox_benchmark.py``; here is all that a user waits for: checks, formula, strata, maximum, baseline, draws.
 """
 

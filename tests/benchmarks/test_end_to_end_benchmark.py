@@ -1,6 +1,6 @@
 """One million simulated spells, from the raw event log to the posterior: end to end, by the clock of one run.
 
-Run with ``pytest tests/benchmarks/test_end_to_end_benchmark.py --benchmark-only -m slow -s``.
+Run with ``pytest tests/benchmarks/test_end_to_end_benchmark.py --benchmark-only -n 0 -m slow -s``.
 """
 
 from __future__ import annotations

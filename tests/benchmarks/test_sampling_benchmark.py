@@ -1,6 +1,6 @@
 """Effective draws a second on a million simulated spells: this library against PyMC's default on the same model.
 
-Run with ``pytest tests/benchmarks/test_sampling_benchmark.py --benchmark-only -s``.
+Run with ``pytest tests/benchmarks/test_sampling_benchmark.py --benchmark-only -n 0 -s``.
 """
 
 import time

@@ -4,9 +4,13 @@ import warnings
 
 import pytest
 
-from churnsurv.analysis import Analysis, default_horizons, noting
-from churnsurv.errors import ApproximationWarning, ArgumentError, DataWarning, HorizonError
+from churnsurv.analysis import Analysis, analyse, default_horizons, noting, steps
+from churnsurv.errors import ApproximationWarning, ArgumentError, DataWarning, DefinitionError, HorizonError
+from churnsurv.models.cox import CoxModel
+from churnsurv.models.weibull import WeibullModel
 from churnsurv.tables.churn import Silence
+from churnsurv.tables.contracts import Cancellation, Inactivity
+from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import ObservationWindow
 
 WINDOW = ObservationWindow("2024-01-01", "2025-01-01")
@@ -45,7 +49,7 @@ def test_a_horizon_beyond_the_silence_is_refused():
 
 
 def test_features_of_a_shop():
-    names = [feature.name for feature in analysis(value="Revenue £", groups=("Country",)).features()]
+    names = [feature.name for feature in analysis(values=("Revenue £",), groups=("Country",)).features()]
     assert names == ["count_order_90d", "rhythm_order_90d", "revenue", "country"]
 
 
@@ -56,9 +60,117 @@ def test_with_several_kinds_values_are_read_within_the_look_back():
 
 
 def test_groups_are_random_effects_and_the_rest_a_formula():
-    model = analysis(value="Revenue", groups=("Country", "City")).model()
+    model = analysis(values=("Revenue",), groups=("Country", "City")).specification()
     assert model.formula == "count_order_90d + rhythm_order_90d + revenue"
     assert model.groups == ("country", "city")
+
+
+def contract(**settings):
+    return Analysis(window=WINDOW, churn=Cancellation(("cancelled", "unpaid"), "kind:signup"), **settings)
+
+
+def test_a_contract_is_known_by_what_opened_it():
+    asked = contract(values=("Price",), groups=("Plan", "Status"))
+    assert [(f.kind, f.name, f.lookback) for f in asked.features()] == [
+        ("signup", "price", None),
+        ("signup", "plan", None),
+        ("signup", "status_", None),  # the risk table has a column of that name
+    ]
+    assert asked.horizons == (30.0, 60.0, 90.0)
+    assert not asked.moving
+
+
+def test_habits_of_a_contract_move():
+    asked = contract(activity=("login", "ticket"), groups=("Plan",))
+    names = [feature.name for feature in asked.features()]
+    assert names == ["count_login_90d", "recency_login_90d", "count_ticket_90d", "recency_ticket_90d", "plan"]
+    assert asked.moving
+
+
+def test_without_an_opening_event_columns_are_read_from_the_activity():
+    churn = Cancellation(("cancelled",), "first")
+    asked = Analysis(window=WINDOW, churn=churn, groups=("Plan",), activity=("login",), look_back=30)
+    assert [(f.kind, f.lookback) for f in asked.features()] == [("login", 30)] * 3
+    with pytest.raises(ArgumentError, match="no event opens a contract here"):
+        Analysis(window=WINDOW, churn=churn, groups=("Plan",))
+
+
+@pytest.mark.parametrize(("name", "model"), [("cox", CoxModel), ("weibull", WeibullModel)])
+def test_models_of_rows_take_numbers_by_their_quarters(name, model):
+    found = contract(values=("Price",), groups=("Plan",), model=name).specification()
+    assert isinstance(found, model)
+    assert found.formula == "price + plan"
+    assert set(found.bins) == {"price"}
+    assert found.on_bad == "drop"
+
+
+def test_steps_follow_definition_and_model():
+    assert steps(analysis()) == ("gaps", "features", "cells", "sampling", "risk", "check")
+    assert steps(contract(model="cox")) == ("contracts", "features", "rows", "fitting", "risk", "check")
+    assert steps(contract(model="cox", cause="unpaid")) == ("contracts", "features", "rows", "fitting", "risk")
+    assert steps(Analysis(model="weibull")) == ("features", "rows", "fitting", "risk")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"cause": "moved"}, ArgumentError),
+        ({"activity": ("cancelled",)}, ArgumentError),
+        ({"activity": ("signup",)}, ArgumentError),
+        ({"values": "price"}, ArgumentError),
+        ({"values": ("price",), "groups": ("price",)}, ArgumentError),
+        ({"model": "forest"}, ArgumentError),
+        ({"activity": ("login",), "horizons": (400,)}, ArgumentError),
+        ({"horizons": (-1,)}, HorizonError),
+        ({"rounded": 30.4375, "horizons": (30,)}, ArgumentError),
+        ({"churn": Inactivity(90, ("order",), "first")}, DefinitionError),
+        ({"churn": Silence(("order",), 90), "cause": "return"}, ArgumentError),
+        ({"churn": Silence(("order",), 90), "activity": ("login",)}, ArgumentError),
+        ({"churn": None}, DefinitionError),
+        ({"window": None}, DefinitionError),
+        ({"churn": None, "window": None, "activity": ("login",)}, ArgumentError),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_each_other_are_refused(settings, error):
+    given = {"window": WINDOW, "churn": Cancellation(("cancelled", "unpaid"), "kind:signup")} | settings
+    with pytest.raises(error):
+        Analysis(**given)
+
+
+@pytest.fixture(scope="module")
+def separated():
+    """Durations of two plans; nobody on the third one left."""
+    rows = {
+        "days": [float(10 + 7 * k % 90) for k in range(60)] + [50.0, 60.0],
+        "left": [int(k % 3 > 0) for k in range(60)] + [0, 0],
+        "plan": ["a" if k % 2 else "b" for k in range(60)] + ["c", "c"],
+    }
+    import pandas as pd
+
+    return SpellTable.from_durations(pd.DataFrame(rows), duration="days", event="left", unit="day", labels=("plan",))
+
+
+@pytest.mark.parametrize("model", ["cox", "weibull"])
+def test_effects_without_a_finite_estimate_are_drawn_towards_zero_and_said(separated, model):
+    result = analyse(separated, Analysis(model=model, groups=("plan",), draws=20))
+    assert result.fit.model.penalizer > 0
+    assert "no finite estimate" in result.notes[0]
+    assert "plan[c]" in result.notes[0]
+    chance = result.risk.frame().groupby("plan")["churn_probability"].max()
+    assert 0 < chance["c"] < chance["a"]
+
+
+def test_durations_go_with_an_analysis_of_durations(separated):
+    with pytest.raises(DefinitionError):
+        analyse(separated, analysis())
+    with pytest.raises(ArgumentError, match="there is no cause 'moved'"):
+        analyse(separated, Analysis(cause="moved"))
+    result = analyse(separated, Analysis(churn=separated.churn, model="weibull", draws=20))
+    assert result.check is None
+    assert "no dates" in result.check_note
+    assert result.cells is None
+    assert result.is_new
 
 
 def test_warnings_about_the_data_become_notes_once():

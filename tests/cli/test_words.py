@@ -6,8 +6,12 @@ import sys
 import pytest
 
 from churnsurv.cli.console import for_terminal
-from churnsurv.cli.parse import LogOptions, days_list, name_list, silence_days
-from churnsurv.errors import DataWarning
+from churnsurv.cli.options import SourceOptions
+from churnsurv.cli.parse import Rule, days_list, name_list, origin_column, origin_of
+from churnsurv.cli.sources import LogSource
+from churnsurv.errors import ArgumentError, DataWarning
+from churnsurv.tables.churn import Silence
+from churnsurv.tables.contracts import Cancellation, Inactivity
 
 
 def test_help_names_the_commands(run):
@@ -26,10 +30,12 @@ def test_help_names_the_commands(run):
             [
                 "--customer", "--time", "--time-format", "--timezone", "--value", "--group", "--start", "--end", "--churn",
                 "--horizon", "--out", "--kind", "--activity", "--on-bad", "--drop-after-end", "--seed", "--look-back",
-                "--draws", "--quiet", "--table", "--delimiter", "Example:", "churnsurv report orders.csv",
+                "--draws", "--quiet", "--table", "--delimiter", "--origin", "--reactivation", "--cause", "--model",
+                "--duration", "--unit", "--event", "--churned", "--entry", "--follow-up", "churnsurv report orders.csv",
+                "churnsurv report events.csv", "churnsurv report telco.csv", "inactivity:90",
             ],
         ),
-        ("score", ["--customer", "--end", "Example:", "churnsurv score out/fit"]),
+        ("score", ["--customer", "--end", "--cause", "--duration", "Example:", "churnsurv score out/fit"]),
     ],
 )  # fmt: skip
 def test_help_of_a_command_names_its_options(run, command, words):
@@ -55,9 +61,35 @@ def test_help_is_quick_to_load():
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("text", "days"), [("silence:90", 90.0), (" silence:30.5 ", 30.5)])
-def test_silence(text, days):
-    assert silence_days(text) == days
+@pytest.mark.parametrize(("text", "days"), [("silence:90", 90.0), (" silence:30.5 ", 30.5), ("inactivity:7", 7.0)])
+def test_rules_of_days(text, days):
+    assert Rule.read(text).days == days
+
+
+@pytest.mark.parametrize(
+    "text", ["silence", "silence:", "silence:0", "silence:-1", "silence:inf", "cancel:", "cancel:,", "90"]
+)
+def test_other_rules_are_refused(text):
+    with pytest.raises(ArgumentError, match="is not a churn definition"):
+        Rule.read(text)
+
+
+def test_definitions():
+    order, again = ("order",), ("signup",)
+    silence = Rule.read("silence:90").definition(activity=order, origin=None, reactivation=())
+    assert silence == Silence(order, 90)
+    contract = Rule.read("cancel:a, b").definition(activity=(), origin="column:since", reactivation=again)
+    assert contract == Cancellation(("a", "b"), "column", again)
+    rule = Rule.read("inactivity:30").definition(activity=(), origin="burn-in:60", reactivation=())
+    assert rule == Inactivity(30, ("activity",), "burn-in:60")
+
+
+def test_a_column_of_beginnings_is_named_for_the_file_only():
+    assert (origin_of("column:since"), origin_column("column:since")) == ("column", "since")
+    assert (origin_of("kind:signup"), origin_column("kind:signup")) == ("kind:signup", None)
+    for text in ("column", "column:", "stated", "kind:", "burn-in:x", ""):
+        with pytest.raises(ArgumentError, match="does not say where"):
+            origin_of(text)
 
 
 def test_lists():
@@ -78,6 +110,10 @@ def test_lists():
         ),
         ("features that look back less far.", "a shorter --look-back."),
         ('write timezone="UTC".\nline two', "write --timezone UTC.\nline two"),
+        ('origin="burn-in:60" leaves out', "--origin burn-in:60 leaves out"),
+        ("use churn=Silence(kinds=('order',), days=90): its", "use --churn silence:90: its"),
+        ("or fit on PeriodTable.from_landmarks(…, horizon=90).", "or make a new fit with --horizon 90."),
+        ('say what they mean: churned={"Yes": 1, "No": 0}.', "name the value that means churn, such as --churned Yes."),
         ("nothing to change", "nothing to change"),
         ("a\x1b[31mred", "a\ufffd[31mred"),
     ],
@@ -87,10 +123,9 @@ def test_hints_speak_of_options(message, shown):
 
 
 def test_events_left_out_on_purpose_are_counted(orders):
-    options = LogOptions(
-        path=orders, customer="Customer", time="When", kind=None, timezone="Europe/Paris", time_format="%Y-%m-%d %H:%M",
-        epoch_unit=None, on_ambiguous="raise", on_bad="raise", delimiter=",", encoding="utf-8", table=None,
-        end="2024-12-01", drop_after_end=True,
+    options = SourceOptions(
+        file=orders, customer="Customer", time="When", timezone="Europe/Paris", time_format="%Y-%m-%d %H:%M",
+        start="2024-01-01", end="2024-12-01", drop_after_end=True,
     )  # fmt: skip
     with pytest.warns(DataWarning, match=r"events at or after 2024-12-01 were left out on purpose"):
-        options.read(values=(), labels=())
+        LogSource(options).read(values=(), labels=())
