@@ -16,6 +16,7 @@ class SpellTable:
     """Six spells, the example of Collett, Modelling Survival Data, worked by hand."""
 
     churn = CHURN
+    cause = None
     log = None
 
     def __init__(self, exit, event, entry=None):
