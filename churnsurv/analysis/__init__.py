@@ -7,7 +7,7 @@
 from churnsurv.analysis.lifetimes import Lifetimes, lifetimes
 from churnsurv.analysis.notes import noting
 from churnsurv.analysis.run import AnalysisResult, Progress, analyse, score, score_steps, steps
-from churnsurv.analysis.settings import MODELS, Analysis, ModelName, check_rounded, default_horizons, whole_horizons
+from churnsurv.analysis.settings import MODELS, Analysis, ModelName, default_horizons
 
 __all__ = [
     "MODELS",
@@ -17,12 +17,10 @@ __all__ = [
     "ModelName",
     "Progress",
     "analyse",
-    "check_rounded",
     "default_horizons",
     "lifetimes",
     "noting",
     "score",
     "score_steps",
     "steps",
-    "whole_horizons",
 ]

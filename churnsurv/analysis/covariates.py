@@ -100,7 +100,7 @@ def specify(
     n_groups : int
         How many of them are groups.
     rounded : float, optional
-        Days by which recorded times of events may be late, for ``weibull``.
+        Days by which recorded times of events may be late, for ``cox`` and ``weibull``.
     """
     numbers, groups = features[: len(features) - n_groups], features[len(features) - n_groups :]
     if model == "hierarchical":
@@ -111,7 +111,7 @@ def specify(
     if model == "cox":
         from churnsurv.models.cox import CoxModel
 
-        return CoxModel(_sum(features), bins=bins, on_bad="drop")
+        return CoxModel(_sum(features), bins=bins, rounded=rounded, on_bad="drop")
     from churnsurv.models.weibull import WeibullModel
 
     return WeibullModel(_sum(features), bins=bins, rounded=rounded, on_bad="drop")

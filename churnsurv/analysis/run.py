@@ -178,7 +178,7 @@ def score(
     window : ObservationWindow, optional
         Time in which the new log is complete; it should reach back further than the features do. Not for durations.
     cause : str, optional
-        The one cause of several that the fit is of.
+        The one cause of several that the fit is of; the fit itself knows it.
     horizons : tuple of float
         Days ahead; the silence, what landmarks were followed, or 90 days in three steps by default.
     seed : int
@@ -207,7 +207,8 @@ def score(
         else:
             tell(_cutting(isinstance(churn, Silence)), 0.0)
             spells = SpellTable.from_events(source, window, churn)
-        at_risk = spells if cause is None else spells.with_cause(cause)
+        alone = cause or (fit.info.cause if len(churn.causes) > 1 else "")
+        at_risk = spells.with_cause(alone) if alone else spells
         risk = _risk(fit, at_risk, horizons or default_horizons(longest), seed, tell)
     return AnalysisResult(fit, risk, None, None, None, _UNCHECKED, tuple(notes))
 

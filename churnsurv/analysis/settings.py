@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -48,38 +47,6 @@ def default_horizons(days: float) -> tuple[float, ...]:
     ((30.0, 60.0, 90.0), (1.0, 2.0))
     """
     return tuple(sorted({float(max(1, round(days * k / 3))) if k < 3 else float(days) for k in (1, 2, 3)}))
-
-
-def whole_horizons(rounded: float) -> tuple[float, ...]:
-    """Horizons of one, two and three units in days, rounded up so that the end of each unit lies inside.
-
-    Parameters
-    ----------
-    rounded : float
-        Days of the unit, > 0.
-
-    Examples
-    --------
-    >>> whole_horizons(30.4375)
-    (31.0, 61.0, 92.0)
-    """
-    return tuple(float(math.ceil(k * rounded)) for k in (1, 2, 3))
-
-
-def check_rounded(rounded: float | None, horizons: Sequence[float]) -> None:
-    """Refuse horizons inside the unit to which durations are rounded.
-
-    Raises
-    ------
-    ArgumentError
-        If some horizon is shorter.
-    """
-    if rounded is not None and horizons and min(horizons) < rounded:
-        raise ArgumentError(
-            f"a horizon of {min(horizons):g} days is shorter than the unit of the durations, {rounded:g} days.",
-            consequence="All events lie at the ends of whole units; before the first of them nothing is known to happen.",
-            hint=f"ask for {math.ceil(rounded)} days or more.",
-        )
 
 
 def check_seed(seed: int) -> None:
@@ -161,7 +128,6 @@ class Analysis:
         if self.draws < 1:
             raise ArgumentError(f"draws={self.draws} is less than 1.", hint="a thousand draws is usual.")
         check_seed(self.seed)
-        check_rounded(self.rounded, self.horizons)
         self._check_columns()
         self._check_cause()
         self._check_activity()
@@ -182,7 +148,6 @@ class Analysis:
         look_back = (silence or _LOOK_BACK) if self.look_back is None else float(self.look_back)
         object.__setattr__(self, "look_back", look_back)
         usual = _HORIZONS if silence is None else default_horizons(silence)
-        usual = usual if self.rounded is None else whole_horizons(self.rounded)
         object.__setattr__(self, "horizons", tuple(sorted({float(h) for h in self.horizons or usual})))
 
     @property

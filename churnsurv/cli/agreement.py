@@ -179,9 +179,9 @@ def _check_cause(fit: SurvivalFit, cause: str | None) -> None:
                 hint="leave --cause out, or make a new fit with churnsurv report.",
             )
         return
-    if cause not in causes:
+    if cause is not None and cause != fit.info.cause:
         raise DefinitionError(
-            f"the fit is of one of the causes {', '.join(causes)}, and --cause "
-            + ("does not say of which." if cause is None else f"{cause} is none of them."),
-            hint=f"write --cause {causes[0]} if that was it.",
+            f"the fit is of {fit.info.cause}, and --cause says {cause}.",
+            consequence=_ANOTHER,
+            hint="leave --cause out, or make a new fit with churnsurv report.",
         )

@@ -15,12 +15,10 @@ from churnsurv.analysis import (
     AnalysisResult,
     ModelName,
     analyse,
-    check_rounded,
     lifetimes,
     noting,
     score_steps,
     steps,
-    whole_horizons,
 )
 from churnsurv.analysis import score as score_customers
 from churnsurv.cli.agreement import check_agreement, check_fit, feature_columns
@@ -82,7 +80,7 @@ _SCORE_EXAMPLES: Final = (
 )
 _ROUNDED: Final[dict[ModelName, str]] = {
     "hierarchical": "whoever left is taken to have left in the middle of the last one.",
-    "cox": "whoever left is taken to have left at the very end of the last one.",
+    "cox": "whoever left is taken to have left at some time of the last one.",
     "weibull": "whoever left is taken to have left at some time of the last one.",
 }
 
@@ -220,9 +218,6 @@ def score(saved: FitOptions, source: SourceOptions, question: QuestionOptions, r
         tell(first, 0.0)
         with noting() as notes:
             found = reading.read(values=values, labels=labels)
-        if (unit := _rounding(reading, found)) is not None:
-            horizons = horizons or whole_horizons(unit)
-            check_rounded(unit, horizons)
         told = score_customers(
             fit, found, window, cause=question.cause, horizons=horizons, seed=run.seed, progress=tell
         )

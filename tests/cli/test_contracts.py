@@ -114,13 +114,12 @@ def test_habits_are_taken_at_landmarks_of_the_longest_horizon(alone):
     assert [feature.name for feature in schema.features] == ["count_login_90d", "recency_login_90d"]
 
 
-def test_score_asks_which_cause_a_fit_is_of(alone, subscriptions, run, tmp_path):
+def test_score_knows_of_which_cause_a_fit_is(alone, subscriptions, run, tmp_path):
     words = ["score", alone[0] / "fit", subscriptions, *READING, *CSV, *WINDOW, "--out", tmp_path / "later"]
-    found = run(*words)
-    assert found.exit_code == 2
-    assert "--cause does not say of which" in found.stderr
-    assert run(*words, "--cause", "moved").exit_code == 2
-    told(*words, "--cause", "cancelled")
+    refused = run(*words, "--cause", "moved")
+    assert refused.exit_code == 2
+    assert "the fit is of cancelled, and --cause says moved" in refused.stderr
+    told(*words)
     frame = pd.read_parquet(tmp_path / "later" / "risk.parquet")
     assert sorted(frame["horizon"].unique()) == [20, 40, 60]  # as far as landmarks were followed
     first = pd.read_parquet(alone[0] / "risk.parquet").set_index(["customer_id", "horizon"])["churn_probability"]

@@ -35,7 +35,7 @@ def reported(durations, tmp_path_factory):
 
 def test_durations_are_told_as_the_library_tells_them(reported, durations):
     frame = pd.read_parquet(reported[0] / "risk.parquet")
-    assert sorted(frame["horizon"].unique()) == [31, 61, 92]  # one, two and three whole months lie inside
+    assert sorted(frame["horizon"].unique()) == [30, 60, 90]
     analysis = Analysis(model="weibull", values=("Monthly price",), groups=("Plan",), rounded=MONTH, draws=50)
     direct = analyse(read(durations), analysis).risk.frame()
     pd.testing.assert_series_equal(frame["churn_probability"], direct["churn_probability"])
@@ -51,6 +51,12 @@ def test_steps_and_words_are_those_of_durations(reported):
         "All durations are whole months: whoever left is taken to have left at some time of the last one."
         in reported[1].stdout
     )
+
+
+def test_a_cox_model_moves_within_the_month(durations):
+    risk = analyse(read(durations), Analysis(model="cox", groups=("Plan",), rounded=MONTH, horizons=(15, MONTH))).risk
+    half, whole = risk.frame().groupby("horizon")["churn_probability"].mean()
+    assert 0.4 * whole < half < 0.7 * whole
 
 
 def test_a_weibull_model_knows_of_whole_months(reported):
@@ -105,7 +111,6 @@ def test_rates_by_month_agree_with_the_life_table(durations):
         ({"--follow-up": "0"}, ["--follow-up 0 is not positive"]),
         ({"--follow-up": "1", "--entry": "months"}, ["--follow-up and --entry are both given"]),
         ({"--entry": "months"}, ["'months' is named twice"]),
-        ({"--horizon": "30"}, ["a horizon of 30 days is shorter than the unit of the durations", "31 days or more"]),
         ({"--churn": "silence:90"}, ["--churn silence:90 is for a log", "leave --churn out"]),
         ({"--cause": "moved"}, ["there is no cause 'moved'", "churned"]),
         ({"--activity": "login"}, ["--duration and --activity do not go together", "leave out --activity"]),
