@@ -290,4 +290,10 @@ def question_of(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...
             hint=f"pass a fit of each cause, churn_risk({{{', '.join(f'{c!r}: …' for c in churn.causes)}}}, spells), or say that"
             f" the others do not exist: churn_risk(fit, spells.with_cause({churn.causes[0]!r})).",
         )
+    if fit.info.cause and fit.info.cause != spells.cause:
+        raise DefinitionError(
+            f"the fit has learnt from {fit.info.cause!r}, and these spells count {spells.cause!r} alone.",
+            consequence="One cause would be told with the hazard of another.",
+            hint=f"churn_risk(fit, spells.with_cause({fit.info.cause!r})).",
+        )
     return TenureQuestion(fit, ahead, (f"{spells.cause} alone",))

@@ -10,7 +10,18 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from churnsurv import CellTable, EventLog, ObservationWindow, PeriodTable, Silence, SpellTable, Value, churn_risk
+from churnsurv import (
+    CellTable,
+    EventLog,
+    KaplanMeierModel,
+    ObservationWindow,
+    PeriodTable,
+    Silence,
+    SpellTable,
+    Value,
+    churn_risk,
+)
+from churnsurv.datasets import simulate_subscription
 from churnsurv.errors import ApproximationWarning, ArgumentError, DefinitionError, HorizonError, UnreliableFitError
 from churnsurv.models.base import FitInfo
 from churnsurv.models.competing import CompetingFits
@@ -393,3 +404,14 @@ def test_closures_ask_for_both_fits(shop):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         churn_risk({"return": fit_for(shop, [[0.01] * 3]), "closure": fit_for(shop, [[0.002] * 3])}, shop, [30])
+
+
+def test_a_fit_of_one_cause_does_not_tell_of_another(refuses):
+    business = simulate_subscription(300, rng=1)
+    churn = Cancellation(business.truth.causes, origin="kind:signup")
+    spells = SpellTable.from_events(business.log, business.window, churn)
+    fit = KaplanMeierModel().fit(spells.with_cause("cancelled"))
+    with refuses(DefinitionError, "has learnt from 'cancelled', and these spells count 'payment_failed' alone"):
+        churn_risk(fit, spells.with_cause("payment_failed"), 30)
+    with refuses(ArgumentError, "the fit given for 'payment_failed' has learnt from 'cancelled'"):
+        CompetingFits({"payment_failed": fit, "cancelled": KaplanMeierModel().fit(spells.with_cause("payment_failed"))})
