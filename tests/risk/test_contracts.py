@@ -413,5 +413,5 @@ def test_a_fit_of_one_cause_does_not_tell_of_another(refuses):
     fit = KaplanMeierModel().fit(spells.with_cause("cancelled"))
     with refuses(DefinitionError, "has learnt from 'cancelled', and these spells count 'payment_failed' alone"):
         churn_risk(fit, spells.with_cause("payment_failed"), 30)
-    with refuses(ArgumentError, "the fit given for 'payment_failed' has learnt from 'cancelled'"):
+    with refuses(ArgumentError, "the fit given for 'cancelled' has learnt from 'payment_failed'"):
         CompetingFits({"payment_failed": fit, "cancelled": KaplanMeierModel().fit(spells.with_cause("payment_failed"))})
