@@ -46,7 +46,9 @@ print(spells)
 
 features = [cs.Value("signup", "plan", name="plan"), cs.Value("signup", "country", name="country")]
 rows = Episodes.from_periods(cs.PeriodTable.from_spells(spells, features=features))
-fits = cs.CompetingFits({cause: cs.WeibullModel("plan + country").fit(rows.with_cause(cause), rng=1) for cause in churn.causes})
+fits = cs.CompetingFits(
+    {cause: cs.WeibullModel("plan + country").fit(rows.with_cause(cause), rng=1) for cause in churn.causes}
+)
 risk = cs.churn_risk(fits, spells, horizon=[30, 60, 90])
 print(risk)
 cs.report(fits, risk, out / "subscription.html")

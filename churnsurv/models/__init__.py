@@ -1,5 +1,4 @@
-"""Models: specification, fit, info. PyMC and ArviZ are met in ``sampling`` only, lifelines in the
-files of Cox and Weibull."""
+"""Models: specification, fit, info. PyMC and ArviZ are met in ``sampling``, lifelines in Cox and Weibull."""
 
 from __future__ import annotations
 
