@@ -5,6 +5,8 @@ from churnsurv.plots.effects import effects_data, plot_effects
 from churnsurv.plots.groups import group_data, plot_groups
 from churnsurv.plots.risk import plot_risk_distribution, risk_distribution_data
 from churnsurv.plots.survival import plot_survival, survival_data
+from churnsurv.plots.tenure import tenure_data
+from churnsurv.plots.tenure_chart import plot_tenure, plot_tenure_groups
 
 __all__ = [
     "as_of_check_data",
@@ -15,6 +17,9 @@ __all__ = [
     "plot_groups",
     "plot_risk_distribution",
     "plot_survival",
+    "plot_tenure",
+    "plot_tenure_groups",
     "risk_distribution_data",
     "survival_data",
+    "tenure_data",
 ]

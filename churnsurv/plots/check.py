@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from churnsurv.plots.style import BLUE, INK, MUTED, SMALL, VERMILION, WIDE, finish, layered
 
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-    from churnsurv.risk.checks import AsOfCheck
+    from churnsurv.risk.checks import AsOfCheck, RiskBin
+
+_MOST_DIGITS: Final = 2
+_HALF: Final = 0.5
 
 
 def wilson_interval(n_events: float, n: float, *, ci_prob: float = 0.90) -> tuple[float, float]:
@@ -70,14 +74,12 @@ def as_of_check_data(check: AsOfCheck) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for part in check.bins:
-        if part.n < SMALL:
-            continue
+    parts = [part for part in check.bins if part.n >= SMALL]
+    for part, label in zip(parts, _labels(parts), strict=True):
         lower, upper = wilson_interval(part.observed, part.n, ci_prob=check.ci_prob)
-        low, high = f"{part.lower * 100:.0f}", f"{part.upper * 100:.0f}"
         rows.append(
             {
-                "bin": f"{low}–{high}%" if low != high else f"{low}%",
+                "bin": label,
                 "n_customers": part.n,
                 "expected": part.expected,
                 "observed": part.observed,
@@ -89,6 +91,16 @@ def as_of_check_data(check: AsOfCheck) -> pd.DataFrame:
         )
     columns = ["bin", "n_customers", "expected", "observed", "expected_share", "observed_share", "lower", "upper"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _labels(parts: Sequence[RiskBin]) -> list[str]:
+    """Ranges in per cent with the fewest digits that tell them apart; equal ones are numbered."""
+    for digits in range(_MOST_DIGITS + 1):
+        ends = [(f"{part.lower * 100:.{digits}f}", f"{part.upper * 100:.{digits}f}") for part in parts]
+        labels = [f"{low}–{high}%" if low != high else f"{low}%" for low, high in ends]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [f"{label} ({k})" for k, label in enumerate(labels, 1)]
 
 
 def plot_as_of_check(check: AsOfCheck, *, width: int = WIDE) -> alt.LayerChart:
@@ -113,7 +125,9 @@ def plot_as_of_check(check: AsOfCheck, *, width: int = WIDE) -> alt.LayerChart:
     names = alt.Scale(domain=[expected, observed], range=[BLUE, VERMILION])
     x = alt.X("bin:N", sort=data["bin"].tolist(), title="Chance to churn stated beforehand")
     base = alt.Chart(data).encode(x=x.axis(labelAngle=0, labelColor=INK))
-    y = alt.Y("expected_share:Q", title="Share churned", scale=alt.Scale(domain=[0, 1])).axis(format="%", tickCount=5)
+    most = float(data[["expected_share", "upper"]].max().max())
+    scale = alt.Scale(domain=[0, 1]) if most > _HALF else alt.Scale(domain=[0, most], nice=True)
+    y = alt.Y("expected_share:Q", title="Share churned", scale=scale).axis(format="%", tickCount=5)
     colour = alt.Color("what:N", scale=names, sort=[expected, observed])
     layers = [
         base.transform_calculate(what=f"'{expected}'")

@@ -8,6 +8,7 @@ import numpy as np
 
 from churnsurv.plots.labels import clean_text
 from churnsurv.plots.style import BLUE, GRID, INK, MUTED, SMALL, WIDE, finish, layered
+from churnsurv.plots.words import words_of
 
 if TYPE_CHECKING:
     import altair as alt
@@ -138,9 +139,9 @@ def _pooled(risk: RiskTable, column: str, horizon: float, names: list[str], *, e
         {
             "group": [f"{'all' if everything else 'other'}, {n} {'group' if n == 1 else 'groups'}"],
             "n_customers": [int(sums.n_customers[kept].sum())],
-            "expected": [float(counts.mean())],
-            "lower": [float(np.quantile(counts, tail))],
-            "upper": [float(np.quantile(counts, 1 - tail))],
+            "expected": [float(sums.expected[kept, risk.horizon.index(horizon)].sum())],
+            "lower": [float(np.quantile(counts, tail, method="inverted_cdf"))],
+            "upper": [float(np.quantile(counts, 1 - tail, method="inverted_cdf"))],
             "n_already_churned": [int(sums.n_already_churned[kept].sum())],
             "pooled": [True],
         }
@@ -166,8 +167,10 @@ def plot_groups(risk: RiskTable, column: str, horizon: float, *, width: int = WI
 
     data = group_data(risk, column, horizon)
     data["label"] = [f"{name} ({n:,})" for name, n in zip(data["group"], data["n_customers"], strict=True)]
-    title = f"Share of active customers expected to churn within {horizon:g} days"
-    title = title if width >= WIDE else f"Expected to churn in {horizon:g} days"
+    words = words_of(risk.spells)
+    verb = "leave" if risk.spells.churn.on_tenure else "churn"
+    title = f"Share of {words.customer}s expected to {verb} within {horizon:g} days"
+    title = title if width >= WIDE else f"Expected to {verb} in {horizon:g} days"
     axis = alt.Axis(format="%", tickCount=5, gridColor=GRID)
     lower = alt.X("share_lower:Q", title=title, scale=alt.Scale(domainMin=0), axis=axis)
     base = alt.Chart(data).encode(

@@ -7,7 +7,18 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from churnsurv.tables.features import Count, Drop, Feature, Maximum, Mean, Recency, Rhythm, Value
+from churnsurv.tables.features import (
+    Arrival,
+    Baseline,
+    Count,
+    Drop,
+    Feature,
+    Maximum,
+    Mean,
+    Recency,
+    Rhythm,
+    Value,
+)
 from churnsurv.tables.schema import CellSchema, PatternColumn, bin_labels
 
 # Control characters cannot stand in XML, line separators end a line of JavaScript, surrogates cannot be
@@ -87,6 +98,16 @@ def _recency(feature: Feature) -> str:
     return f"days since the last {feature.kind}"
 
 
+def _arrival(feature: Feature) -> str:
+    return (
+        f"{feature.value_column} of the {feature.kind}" if feature.value_column else f"whether the {feature.kind} came"
+    )
+
+
+def _baseline(feature: Feature) -> str:
+    return feature.name
+
+
 _WORDS: Final[dict[type[Feature], Callable[[Feature], str]]] = {
     Count: _count,
     Rhythm: _rhythm,
@@ -94,6 +115,8 @@ _WORDS: Final[dict[type[Feature], Callable[[Feature], str]]] = {
     Maximum: _maximum,
     Drop: _drop,
     Recency: _recency,
+    Arrival: _arrival,
+    Baseline: _baseline,
 }
 
 

@@ -76,10 +76,16 @@ def finish[ChartT: (alt.Chart, alt.LayerChart, alt.VConcatChart, alt.HConcatChar
     Altair chart
         The same chart with fonts, axes and background set.
     """
-    styled: ChartT = (
-        chart.configure(background="white", padding=4, aria=False, font="Helvetica, Arial, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
+    import altair as alt
+
+    # One call and not one for each part: every call copies the chart with its data.
+    styled: ChartT = chart.configure(
+        background="white",
+        padding=4,
+        aria=False,
+        font="Helvetica, Arial, sans-serif",
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
             labelFontSize=12,
             titleFontSize=12,
             labelColor=MUTED,
@@ -90,8 +96,8 @@ def finish[ChartT: (alt.Chart, alt.LayerChart, alt.VConcatChart, alt.HConcatChar
             domainColor=MUTED,
             tickColor=MUTED,
             labelLimit=260,
-        )
-        .configure_legend(
+        ),
+        legend=alt.LegendConfig(
             orient="top",
             title=None,
             labelFontSize=12,
@@ -99,9 +105,11 @@ def finish[ChartT: (alt.Chart, alt.LayerChart, alt.VConcatChart, alt.HConcatChar
             symbolStrokeWidth=3,
             symbolOpacity=1,
             labelLimit=300,
-        )
-        .configure_header(title=None, labelFontSize=12, labelColor=INK, labelFontWeight="bold", labelAnchor="start")
-        .configure_title(fontSize=13, fontWeight="bold", anchor="start", color=INK, offset=8)
-        .configure_text(font="Helvetica, Arial, sans-serif", fontSize=12, color=INK)
+        ),
+        header=alt.HeaderConfig(
+            title=None, labelFontSize=12, labelColor=INK, labelFontWeight="bold", labelAnchor="start"
+        ),
+        title=alt.TitleConfig(fontSize=13, fontWeight="bold", anchor="start", color=INK, offset=8),
+        text=alt.MarkConfig(font="Helvetica, Arial, sans-serif", fontSize=12, color=INK),
     )
     return styled

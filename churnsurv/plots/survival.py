@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
+from churnsurv.errors import ArgumentError
 from churnsurv.hazards.nonparametric import kaplan_meier
+from churnsurv.models.competing_rows import CauseRows
 from churnsurv.plots.style import BAND_OPACITY, BLUE, INK, MUTED, SMALL, VERMILION, WIDE, axis, finish, layered, n_ticks
 from churnsurv.tables.cells import CellTable
+from churnsurv.tables.churn import Silence
+from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.features import Feature
 from churnsurv.tables.histories import longest_lookback
-from churnsurv.tables.open_spells import OpenSpells
 from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import DAY_US
 
@@ -27,10 +30,18 @@ OBSERVED: Final = "Data (Kaplan–Meier)"
 _N_TIMES: Final = 60
 _N_DRAWS: Final = 200
 _BATCH: Final = 256
+_MOST_ROWS: Final = 2000
 
 
-def _pattern_rows(fit: SurvivalFit, cells: CellTable) -> tuple[OpenSpells, FloatArray]:
-    """Every covariate pattern of the cells as a customer at the start of a gap, with its share of the gaps."""
+def _pattern_rows(fit: SurvivalFit, counted: CellTable | Episodes) -> tuple[CauseRows, FloatArray]:
+    """Customers at the start of a gap, and the share of the gaps that each stands for."""
+    patterns, weight = _patterns(fit, counted) if isinstance(counted, CellTable) else _starts(fit, counted)
+    known = np.flatnonzero((weight > 0) & ~fit.unseen(patterns))
+    return patterns.take(known), weight[known] / weight[known].sum()
+
+
+def _patterns(fit: SurvivalFit, cells: CellTable) -> tuple[CauseRows, FloatArray]:
+    """Every covariate pattern of the cells, and how many gaps start with it."""
     patterns, where = np.unique(cells.codes, axis=0, return_inverse=True)
     weight = np.bincount(where.ravel(), weights=cells.n_spells, minlength=len(patterns))
     found = [cells.schema.column(column.name) for column in fit.schema.columns]
@@ -40,37 +51,24 @@ def _pattern_rows(fit: SurvivalFit, cells: CellTable) -> tuple[OpenSpells, Float
     )
     codes = [column.code_levels(level) for column, level in zip(fit.schema.columns, levels, strict=True)]
     n = len(patterns)
-    rows = OpenSpells(
-        schema=fit.schema,
-        customer_id=np.asarray([str(k) for k in range(n)], dtype=object),
-        reached=np.zeros(n),
-        codes=np.column_stack(codes) if codes else np.zeros((n, 0), np.int64),
-        levels=levels,
-        outside=np.zeros(n, bool),
-        unknown=np.zeros(n, bool),
-    )
-    known = np.flatnonzero((weight > 0) & ~fit.unseen(rows))
-    return _take(rows, known), weight[known] / weight[known].sum()
+    names = np.asarray([str(k) for k in range(n)], dtype=object)
+    stacked = np.column_stack(codes) if codes else np.zeros((n, 0), np.int64)
+    return CauseRows(fit.schema, names, np.zeros(n), stacked, levels, (None,) * len(levels)), weight
 
 
-def _take(rows: OpenSpells, part: slice | IntArray) -> OpenSpells:
-    return OpenSpells(
-        schema=rows.schema,
-        customer_id=rows.customer_id[part],
-        reached=rows.reached[part],
-        codes=rows.codes[part],
-        levels=tuple(level[part] for level in rows.levels),
-        outside=rows.outside[part],
-        unknown=rows.unknown[part],
-    )
+def _starts(fit: SurvivalFit, rows: Episodes) -> tuple[CauseRows, FloatArray]:
+    """Gaps as they begin, some of them where they are many, evenly spaced."""
+    first = np.flatnonzero(rows.start == 0)
+    some = first[np.unique(np.linspace(0, len(first) - 1, min(len(first), _MOST_ROWS)).astype(np.int64))]
+    return CauseRows.of(rows, fit.schema).take(some), np.ones(len(some))
 
 
 def _thin(n_draws: int) -> IntArray:
     return np.unique(np.linspace(0, n_draws - 1, min(n_draws, _N_DRAWS)).astype(np.int64))
 
 
-def mean_survival(fit: SurvivalFit, cells: CellTable, times: FloatArray) -> FloatArray:
-    """Survival averaged over the patterns that the gaps of a log start with.
+def mean_survival(fit: SurvivalFit, counted: CellTable | Episodes, times: FloatArray) -> FloatArray:
+    """Survival averaged over what the gaps of a log start with.
 
     Averaging is done within each draw, so that the band is one of the average, not an average of bands.
 
@@ -78,9 +76,10 @@ def mean_survival(fit: SurvivalFit, cells: CellTable, times: FloatArray) -> Floa
     ----------
     fit : SurvivalFit
         The fit.
-    cells : CellTable
+    counted : CellTable or Episodes
         Cells with the columns of the fit, usually those it was fitted on: their patterns and how many gaps
-        start in each. Patterns with a level that the fit has never seen are left out.
+        start in each. Or rows, of which at most 2,000 that begin a gap are used, evenly spaced. What has a level that
+        the fit has never seen is left out.
     times : array of shape (n_times,)
         Days on the clock, >= 0.
 
@@ -89,12 +88,12 @@ def mean_survival(fit: SurvivalFit, cells: CellTable, times: FloatArray) -> Floa
     array of shape (n_draws, n_times)
         Probabilities; at most 200 draws, evenly spaced over the posterior.
     """
-    rows, share = _pattern_rows(fit, cells)
+    rows, share = _pattern_rows(fit, counted)
     draws = _thin(fit.n_draws)
     total = np.zeros((len(draws), len(times)))
     for first in range(0, len(share), _BATCH):
         part = slice(first, first + _BATCH)
-        batch = _take(rows, part)
+        batch = rows.take(np.arange(len(share))[part])
         until = np.broadcast_to(times, (len(batch.reached), len(times)))
         survival = fit.conditional_survival(batch, np.ascontiguousarray(until), draws=draws)
         total += (survival * share[part, None]).sum(axis=1)
@@ -109,7 +108,7 @@ def _times(fit: SurvivalFit) -> FloatArray:
 
 
 def survival_data(
-    fit: SurvivalFit, cells: CellTable, spells: SpellTable | None = None, *, ci_prob: float = 0.90
+    fit: SurvivalFit, counted: CellTable | Episodes, spells: SpellTable | None = None, *, ci_prob: float = 0.90
 ) -> pd.DataFrame:
     """Share of customers still silent after so many days: fitted, and as the data have it.
 
@@ -117,8 +116,8 @@ def survival_data(
     ----------
     fit : SurvivalFit
         The fit.
-    cells : CellTable
-        The cells it was fitted on, or those of a newer log.
+    counted : CellTable or Episodes
+        The cells or rows it was fitted on, or those of a newer log.
     spells : SpellTable, optional
         The gaps; with them the Kaplan–Meier estimate is added as a check. Like the model it leaves out
         gaps that open before the look-back of the features is covered.
@@ -129,14 +128,16 @@ def survival_data(
     -------
     DataFrame
         ``series`` ("Model" or "Data (Kaplan–Meier)"), ``days``, ``survival``, ``lower``, ``upper``,
-        ``n_at_risk`` (NaN for the model), ``ci_kind``, ``ci_prob``. Both end where fewer than
+        ``n_at_risk`` (NaN for the model; a model without draws has no bounds), ``ci_kind``, ``ci_prob``. Both end where fewer than
         10 gaps are at risk.
     """
     import pandas as pd
 
     times = _times(fit)
-    draws = mean_survival(fit, cells, times)
+    draws = mean_survival(fit, counted, times)
     lower, upper = np.quantile(draws, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
+    if len(draws) == 1:
+        lower, upper = np.full_like(lower, np.nan), np.full_like(upper, np.nan)
     fitted = pd.DataFrame(
         {"series": FITTED, "days": times, "survival": draws.mean(axis=0), "lower": lower, "upper": upper}
     ).assign(n_at_risk=np.nan)
@@ -191,7 +192,7 @@ def at_risk_data(fit: SurvivalFit, times: FloatArray) -> pd.DataFrame:
 
 def plot_survival(
     fit: SurvivalFit,
-    cells: CellTable,
+    counted: CellTable | Episodes,
     spells: SpellTable | None = None,
     *,
     ci_prob: float = 0.90,
@@ -201,7 +202,7 @@ def plot_survival(
 
     Parameters
     ----------
-    fit, cells, spells, ci_prob
+    fit, counted, spells, ci_prob
         See :func:`survival_data`.
     width : int
         Width of the plotting area in pixels.
@@ -213,8 +214,8 @@ def plot_survival(
     """
     import altair as alt
 
-    data = survival_data(fit, cells, spells, ci_prob=ci_prob)
-    last, silence = float(data["days"].max()), fit.schema.churn.days
+    data = survival_data(fit, counted, spells, ci_prob=ci_prob)
+    last, silence = float(data["days"].max()), _silence(fit)
     x = alt.X("days:Q", title=f"{fit.schema.churn.clock[:1].upper()}{fit.schema.churn.clock[1:]}")
     x = x.scale(domain=[0, last], nice=False).axis(**axis(tickCount=n_ticks(width)))
     y = alt.Y("survival:Q", title="Still silent", scale=alt.Scale(domain=[0, 1])).axis(format="%", tickCount=5)
@@ -233,6 +234,13 @@ def plot_survival(
     ]
     curve = layered(layers, width=width, height=280)
     return finish(alt.vconcat(curve, _at_risk_row(fit, last, width), spacing=2))
+
+
+def _silence(fit: SurvivalFit) -> float:
+    churn = fit.schema.churn
+    if not isinstance(churn, Silence):
+        raise ArgumentError("there is no silence on this clock.", hint="plot_tenure draws how long customers stay.")
+    return churn.days
 
 
 def _churn_day(silence: float, last: float) -> list[alt.Chart]:

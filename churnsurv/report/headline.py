@@ -1,38 +1,27 @@
-"""What a manager asks first, and what has to be said before anything else is believed."""
+"""What a manager asks first: how many will be lost, and how sure that is."""
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Final
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from churnsurv.plots.risk import NOT_COUNTED
 from churnsurv.plots.rows import rows_of
-from churnsurv.report.sentences import count, count_range, date_words, headline_parts, percent_range, quantity
-
-if TYPE_CHECKING:
-    from churnsurv.risk.checks import AsOfCheck
-    from churnsurv.risk.table import RiskTable
-
-_TWO_YEARS: Final = 730.0
-INTERVAL_NOTE: Final = (
-    "† These intervals treat the repeated gaps of one customer as independent. They are not, so the true "
-    "uncertainty is larger: read the intervals as too narrow."
+from churnsurv.plots.words import cause_label, words_of
+from churnsurv.report.sentences import (
+    count,
+    count_range,
+    headline_parts,
+    listing,
+    number,
+    percent,
+    percent_range,
+    quantity,
 )
 
-
-def interval_note(risk: RiskTable) -> str:
-    """Sentence that stands wherever an interval is shown, empty where the fit does not need it.
-
-    Parameters
-    ----------
-    risk : RiskTable
-        The risk.
-
-    Returns
-    -------
-    str
-        A note, or nothing.
-    """
-    return INTERVAL_NOTE if risk.fit.info.independent_gaps else ""
+if TYPE_CHECKING:
+    from churnsurv.risk.table import RiskTable
 
 
 def headline_data(risk: RiskTable) -> dict[str, object]:
@@ -46,35 +35,19 @@ def headline_data(risk: RiskTable) -> dict[str, object]:
     Returns
     -------
     dict
-        ``before``, ``range``, ``after`` (the sentence in three parts), ``horizons`` (numbers), ``cards``, ``note``.
+        ``before``, ``range``, ``after`` (the sentence in three parts), ``horizons`` (numbers), ``cards``, ``note``,
+        ``texts`` (how many chances rest on little, or could not be told) and ``by_cause`` (``None`` for one cause).
     """
     totals = risk.totals().sort_values("horizon")
-    silence = risk.spells.churn.days
     horizons = [_horizon(row) for row in rows_of(totals)]
-    first = horizons[0]
-    before, shown, after = headline_parts(
-        int(first["n_customers"]), first["lower"], first["upper"], silence=silence, horizon=first["horizon"]
-    )
+    before, shown, after = _sentence(risk, horizons[0])
     gone = int(risk.n_already_churned)
-    cards = [_card(row) for row in horizons]
-    cards.append(
-        {
-            "label": "already churned",
-            "figure": count(gone),
-            "detail": f"silent for {silence:g} days or more; not counted above: a list to win back",
-            "apart": True,
-        }
-    )
+    cards = [_card(risk, row) for row in horizons]
+    if not risk.spells.churn.on_tenure:
+        cards.append(_churned_card(risk, gone))
     unknown = n_refused(risk)
     if unknown:
-        cards.append(
-            {
-                "label": "risk not known",
-                "figure": count(unknown),
-                "detail": "active, but the log tells too little about them; not counted above",
-                "apart": True,
-            }
-        )
+        cards.append(_refused_card(risk, unknown))
     return {
         "before": before,
         "range": shown,
@@ -82,11 +55,25 @@ def headline_data(risk: RiskTable) -> dict[str, object]:
         "horizons": horizons,
         "n_already_churned": gone,
         "cards": cards,
-        "note": (
-            f"Ranges are {risk.ci_prob:.0%} predictive intervals: they hold the uncertainty of the estimates and the "
-            "chance in what each customer does."
-        ),
+        "note": _note(risk),
+        "texts": support_texts(risk),
+        "by_cause": _by_cause(risk),
     }
+
+
+def _sentence(risk: RiskTable, row: dict[str, float]) -> tuple[str, str, str]:
+    words, unknown = words_of(risk.spells), n_refused(risk)
+    n = int(row["n_customers"])
+    if n == 0 and unknown:
+        return (
+            f"Of {quantity(n + unknown, 'customer')} {words.states[n + unknown > 1]},",
+            "nobody knows",
+            f"how many will {words.churn}: the data and the model do not reach that far.",
+        )
+    if unknown and risk.spells.churn.on_tenure:
+        states = tuple(f"{state} and whose chance is known" for state in words.states)
+        words = replace(words, states=(states[0], states[1]))
+    return headline_parts(n, row["lower"], row["upper"], words=words, horizon=row["horizon"])
 
 
 def _horizon(row: dict[str, float]) -> dict[str, float]:
@@ -94,105 +81,115 @@ def _horizon(row: dict[str, float]) -> dict[str, float]:
     return {name: float(row[name]) for name in names}
 
 
-def _card(row: dict[str, float]) -> dict[str, object]:
+def _card(risk: RiskTable, row: dict[str, float]) -> dict[str, object]:
     n = int(row["n_customers"])
     words = count_range(row["lower"], row["upper"], most=n).removeprefix("about ").replace(" to ", "–")
     share = percent_range(row["lower"] / n, row["upper"] / n) if n else "nobody"
+    who = quantity(n, words_of(risk.spells).customer)
     return {
         "label": f"within {row['horizon']:g} days",
         "figure": words,
-        "detail": f"of {quantity(n, 'active customer')} ({share})",
+        "detail": f"of {who} ({share})",
         "apart": False,
     }
 
 
-def banners_data(risk: RiskTable, check: AsOfCheck | None, *, earlier: bool = False) -> list[dict[str, object]]:
-    """Collect what limits every number of the report, most serious first.
+def _churned_card(risk: RiskTable, gone: int) -> dict[str, object]:
+    silence = getattr(risk.spells.churn, "days", math.nan)
+    return {
+        "label": "already churned",
+        "figure": count(gone),
+        "detail": f"silent for {silence:g} days or more; not counted above: a list to win back",
+        "apart": True,
+    }
+
+
+def _refused_card(risk: RiskTable, unknown: int) -> dict[str, object]:
+    detail = (
+        "no chance can be told for them; not counted above"
+        if risk.spells.churn.on_tenure
+        else "active, but the log tells too little about them; not counted above"
+    )
+    return {"label": "risk not known", "figure": count(unknown), "detail": detail, "apart": True}
+
+
+def _note(risk: RiskTable) -> str:
+    if risk.fit.n_draws == 1:
+        return (
+            f"Ranges are {risk.ci_prob:.0%} predictive intervals of chance alone, in what each customer does: this fit "
+            "tells no uncertainty of its estimates, so less is known than the ranges say."
+        )
+    return (
+        f"Ranges are {risk.ci_prob:.0%} predictive intervals: they hold the uncertainty of the estimates and the "
+        "chance in what each customer does."
+    )
+
+
+def support_texts(risk: RiskTable) -> list[str]:
+    """How many of the chances rest on too little, or could not be told, as shares of those at risk.
 
     Parameters
     ----------
     risk : RiskTable
         The risk.
-    check : AsOfCheck or None
-        Its check against the past.
-    earlier : bool
-        Whether the model was fitted on an earlier log than this one.
 
     Returns
     -------
-    list of dict
-        ``serious``, ``title``, ``texts``.
+    list of str
+        Sentences; none where every chance is supported.
     """
-    info = risk.fit.info
-    banners = []
-    if not info.reliable:
-        banners.append(
-            {
-                "serious": True,
-                "title": "The computation failed its checks: do not act on these numbers",
-                "texts": [str(message) for message in info.messages]
-                or ["See the section on the computation for what went wrong."],
-            }
+    unknown, n = n_refused(risk), int(risk.n_alive)
+    texts = []
+    frame = risk.frame("any")
+    extrapolated = frame[frame["status"] == "extrapolated"].groupby("horizon").size()
+    if len(extrapolated):
+        parts = [f"{count(k)} ({percent(k / n)}) within {h:g} days" for h, k in extrapolated.items()]
+        texts.append(
+            f"Of these {count(n)}, the chance is an extrapolation for {listing(parts)}: too few like them were seen."
         )
-    if check is not None and not check.lower <= check.observed <= check.upper:
-        banners.append(_missed(check))
-    if earlier:
-        banners.append(_earlier(info.n_spells))
-    days = risk.spells.window.days(risk.fit.schema.timezone)
-    if days < _TWO_YEARS:
-        banners.append(_season(days))
-    if info.independent_gaps:
-        banners.append(
-            {
-                "serious": False,
-                "title": "The intervals are too narrow",
-                "texts": [
-                    "The model treats the repeated gaps of one customer as independent. Customers have habits, so they "
-                    "are not, and the true uncertainty is larger than shown. Every table and chart with an interval "
-                    "carries the mark †."
-                ],
-            }
+    if unknown:
+        texts.append(
+            f"For {quantity(unknown, 'customer')} ({percent(unknown / n)} of {count(n)}) no chance is told at one horizon "
+            "or more; they are in none of the numbers above."
         )
-    return banners
+    return texts
 
 
-def _missed(check: AsOfCheck) -> dict[str, object]:
+def _by_cause(risk: RiskTable) -> dict[str, object] | None:
+    if len(risk.causes) < 2:
+        return None
+    rows = [_cause_row(risk, cause) for cause in risk.causes]
     return {
-        "serious": False,
-        "title": "Last time the forecast was off",
-        "texts": [
-            f"Made as of {date_words(dt.date.fromisoformat(check.cutoff))} from what was known then, it did not hold. "
-            f"{check.verdict} "
-            "Read the ranges of this report as at least that uncertain."
-        ],
+        "caption": f"How they are expected to {words_of(risk.spells).churn}",
+        "horizons": [f"{h:g} days" for h in risk.horizon],
+        "rows": [*rows, _cause_row(risk, "any")],
+        "note": "Each customer counts once, by what comes first. Expected numbers add up to those of any cause; the ends "
+        "of the ranges do not.",
     }
 
 
-def _earlier(n_spells: int) -> dict[str, object]:
+def _cause_row(risk: RiskTable, cause: str) -> dict[str, object]:
+    totals = rows_of(risk.totals(cause=cause))
     return {
-        "serious": False,
-        "title": "The model is from an earlier log",
-        "texts": [
-            f"It was fitted on {quantity(n_spells, 'gap')} of an earlier log and is used here as it is. Whatever has changed "
-            "since in how fast customers come back is not in these numbers."
-        ],
-    }
-
-
-def _season(days: float) -> dict[str, object]:
-    return {
-        "serious": False,
-        "title": "The season is not in these numbers",
-        "texts": [
-            f"The log covers {count(days)} days. It takes two years to tell a season from a trend; with less, nobody can "
-            "know whether customers return later at this time of the year. Around holidays the true number can lie "
-            "well outside the ranges given here."
+        "cause": "any cause" if cause == "any" else cause_label(cause),
+        "is_any": cause == "any",
+        "cells": [
+            {
+                "expected": float(row["expected"]),
+                "lower": float(row["lower"]),
+                "upper": float(row["upper"]),
+                "value": number(row["expected"]),
+                "range": count_range(row["lower"], row["upper"], most=row["n_customers"])
+                .removeprefix("about ")
+                .replace(" to ", "–"),
+            }
+            for row in sorted(totals, key=lambda row: row["horizon"])
         ],
     }
 
 
 def n_refused(risk: RiskTable) -> int:
-    """Count active customers whose risk could not be told.
+    """Count customers at risk whose chance could not be told at every horizon.
 
     Parameters
     ----------
@@ -205,3 +202,30 @@ def n_refused(risk: RiskTable) -> int:
         Customers, counted at no horizon.
     """
     return int(risk.sums[""].n_refused.sum())
+
+
+def n_with_status(risk: RiskTable, status: str) -> int:
+    """Count customers who have a status at some horizon.
+
+    Parameters
+    ----------
+    risk : RiskTable
+        The risk.
+    status : str
+        One of :data:`churnsurv.risk.columns.STATUSES`.
+    """
+    frame = risk.frame("any")
+    return int(frame.loc[frame["status"] == status, "customer_id"].nunique())
+
+
+def n_of_new_groups(risk: RiskTable) -> int:
+    """Count customers at risk whose group the fit has never seen.
+
+    Parameters
+    ----------
+    risk : RiskTable
+        The risk.
+    """
+    frame = risk.frame("any")
+    frame = frame[~frame["status"].isin(NOT_COUNTED)]
+    return int(frame.loc[frame["new_group"].astype(bool), "customer_id"].nunique())

@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churnsurv.errors import ArgumentError
+from churnsurv.plots.counted import fits_of
 from churnsurv.plots.labels import clean_text
 from churnsurv.report.charts import draw_charts
 from churnsurv.report.exports import write_text
-from churnsurv.report.patterns import cells_of
-from churnsurv.report.sections import report_data
+from churnsurv.report.patterns import counted_of
+from churnsurv.report.sections import content
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    fit: SurvivalFit,
+    fit: SurvivalFit | Mapping[str, SurvivalFit],
     risk: RiskTable,
     path: str | os.PathLike[str],
     *,
@@ -44,14 +45,15 @@ def report(
 
     Parameters
     ----------
-    fit : SurvivalFit
-        The fit.
+    fit : SurvivalFit, or mapping of str to SurvivalFit
+        The fit, or the fits of each cause, as :func:`churn_risk` was given them.
     risk : RiskTable
-        Chances of the customers who are active at the window's end.
+        Chances of the customers who are at risk: active at the window's end, under contract, or last seen as customers.
     path : path
         File to write; its folder must exist. An existing file is replaced, never half-written.
     cells : CellTable, optional
-        What the model was fitted on. Without it the cells are counted anew, which takes a moment.
+        What a hierarchical model was fitted on. Without it the cells are counted anew, which takes a moment; so are the
+        rows of other models.
     check : AsOfCheck, optional
         The same analysis made earlier, against what happened since.
     check_note : str
@@ -78,16 +80,23 @@ def report(
             + ("it is a folder." if target.is_dir() else "its folder does not exist."),
             hint='write report(fit, risk, "out/report.html"), in a folder that exists.',
         )
-    if risk.fit is not fit:
+    if not _told_by(risk, fit):
         raise ArgumentError(
             "the risk was told by another fit than the one given.",
             consequence="The report would explain numbers by effects that did not make them.",
             hint="write report(risk.fit, risk, path).",
         )
-    counted = cells_of(risk) if cells is None else cells
-    data = report_data(risk, cells=counted, check=check, check_note=check_note, title=title, notes=notes)
-    charts = draw_charts(data, risk, cells=counted, check=check)
+    counted = counted_of(risk, cells)
+    data = content(risk, counted, check, check_note, title, notes)
+    charts = draw_charts(data, risk, counted=counted, check=check)
     return write_text(render_html(data, charts), target)
+
+
+def _told_by(risk: RiskTable, fit: SurvivalFit | Mapping[str, SurvivalFit]) -> bool:
+    if not isinstance(fit, Mapping):
+        return risk.fit is fit
+    told = fits_of(risk.fit)
+    return set(told) == set(fit) and all(told[cause] is one for cause, one in fit.items())
 
 
 def render_html(data: dict[str, Any], charts: dict[str, dict[str, str]]) -> str:

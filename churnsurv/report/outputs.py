@@ -21,6 +21,7 @@ def write_outputs(
     risk: RiskTable,
     *,
     cells: CellTable | None = None,
+    keep_fit: bool = False,
     check: AsOfCheck | None = None,
     check_note: str = "",
     title: str | None = None,
@@ -35,8 +36,9 @@ def write_outputs(
     risk : RiskTable
         The risk.
     cells : CellTable, optional
-        What the model was fitted on. With them the cells and the fit are written too; without them the
-        fit is an older one, and lies elsewhere.
+        What the model was fitted on. With them the cells and the fit are written too.
+    keep_fit : bool
+        Whether the fit was made here, also where it was made of rows and not of cells; an older fit lies elsewhere.
     check : AsOfCheck, optional
         For the report.
     check_note : str
@@ -68,6 +70,7 @@ def write_outputs(
     files["risk.parquet"] = write_parquet(frame, folder / "risk.parquet")
     if cells is not None:
         files["cells.parquet"] = write_parquet(cells.frame(), folder / "cells.parquet")
+    if keep_fit or cells is not None:
         risk.fit.save(folder / "fit")
         files["fit"] = folder / "fit"
     return files

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from churnsurv.plots.words import Words
 
 _STEPS: Final = (1, 5)
 _MONTHS: Final = (
@@ -136,12 +139,12 @@ def percent(share: float, *, digits: int = 0) -> str:
     """
     if not math.isfinite(share):
         return "not known"
-    least = 10.0 ** -(digits + 2)
-    if 0 < share < least / 2:
+    least, text = 10.0 ** -(digits + 2), f"{share:.{digits}%}"
+    if share > 0 and text == f"{0:.{digits}%}":
         return f"under {least:.{digits}%}"
-    if 1 - least / 2 <= share < 1:
+    if share < 1 and text == f"{1:.{digits}%}":
         return f"over {1 - least:.{digits}%}"
-    return f"{share:.{digits}%}"
+    return text
 
 
 def percent_range(lower: float, upper: float, *, digits: int = 0) -> str:
@@ -173,13 +176,15 @@ def ratio(value: float) -> str:
     return f"{value:.0f}" if value >= 9.95 else (f"{value:.1f}" if value >= 1.995 else f"{value:.2f}")
 
 
-def pace(value: float, lower: float, upper: float) -> str:
-    """How fast customers come back, in words.
+def pace(value: float, lower: float, upper: float, *, longer: bool = False) -> str:
+    """How fast an event comes, or how long it takes, in words.
 
     Parameters
     ----------
     value, lower, upper : float
-        Hazard ratio of the return with its interval, > 0.
+        Ratio with its interval, > 0.
+    longer : bool
+        Whether it is one of times and not of hazards.
 
     Returns
     -------
@@ -188,10 +193,24 @@ def pace(value: float, lower: float, upper: float) -> str:
 
     Examples
     --------
-    >>> pace(1.4, 1.2, 1.6), pace(0.8, 0.7, 0.9)
-    ('1.40 times as fast (1.20 to 1.60)', '0.80 times as fast (0.70 to 0.90)')
+    >>> pace(1.4, 1.2, 1.6), pace(0.8, 0.7, 0.9, longer=True)
+    ('1.40 times as fast (1.20 to 1.60)', '0.80 times as long (0.70 to 0.90)')
     """
-    return f"{ratio(value)} times as fast ({ratio(lower)} to {ratio(upper)})"
+    return f"{ratio(value)} times as {'long' if longer else 'fast'} ({ratio(lower)} to {ratio(upper)})"
+
+
+def p_value(value: float) -> str:
+    """P value with two significant digits, never in exponent form.
+
+    Examples
+    --------
+    >>> p_value(0.0412), p_value(0.5), p_value(0.00003)
+    ('0.041', '0.50', 'below 0.001')
+    """
+    if not math.isfinite(value):
+        return "not known"
+    least = 0.001
+    return f"below {least}" if value < least else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def listing(words: Sequence[str], *, last: str = "and") -> str:
@@ -231,17 +250,17 @@ def period_words(start: dt.datetime, end: dt.datetime) -> str:
     return f"{date_words(start)} to {date_words(last)}"
 
 
-def headline_parts(n_alive: int, lower: float, upper: float, *, silence: float, horizon: float) -> tuple[str, str, str]:
+def headline_parts(n_alive: int, lower: float, upper: float, *, words: Words, horizon: float) -> tuple[str, str, str]:
     """State the first thing a manager asks: before the number, the number, after it.
 
     Parameters
     ----------
     n_alive : int
-        Customers who are still active.
+        Customers who could still be lost.
     lower, upper : float
-        Predictive interval of how many of them are declared churned within the horizon.
-    silence : float
-        Days of silence that define churn.
+        Predictive interval of how many of them churn within the horizon.
+    words : Words
+        Of the clock.
     horizon : float
         Days ahead.
 
@@ -249,19 +268,13 @@ def headline_parts(n_alive: int, lower: float, upper: float, *, silence: float, 
     -------
     tuple of str
         Three parts of one sentence, so that a page can set off the number.
-
-    Examples
-    --------
-    >>> " ".join(headline_parts(1203, 412.3, 468.7, silence=90, horizon=30))
-    'Of 1,203 customers who are still active, about 410 to 470 are expected to fall silent for 90 days
-     within the next 30 days.'
     """
     if n_alive == 0:
-        return "No customer is active at the end of the window:", "nobody", "is left to lose."
-    who = quantity(n_alive, "customer") + (" who is" if n_alive == 1 else " who are")
+        return words.nobody, "nobody", "is left to lose."
+    who = f"{quantity(n_alive, 'customer')} {words.states[n_alive > 1]}"
     expected = count_range(lower, upper, most=n_alive)
     after = (
-        f"{'is' if expected in ('about 1', 'at most 1') else 'are'} expected to fall silent for {silence:g} days "
-        f"within the next {horizon:g} days."
+        f"{'is' if expected in ('about 1', 'at most 1') else 'are'} expected to {words.churn} "
+        f"{words.ahead.format(f'{horizon:g}')}."
     )
-    return f"Of {who} still active,", expected, after
+    return f"Of {who},", expected, after

@@ -36,6 +36,7 @@ class ExponentialFit:
     n_spells_at_stop: np.ndarray
     info: FitInfo = field(default_factory=lambda: FitInfo(status="ok", n_draws=3))
     n_draws: int = 3
+    model: None = None
 
     def rate(self, rows):
         where = [column.name for column in self.schema.columns].index("country")

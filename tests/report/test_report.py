@@ -8,7 +8,8 @@ from churnsurv import report
 from churnsurv.errors import ArgumentError
 from churnsurv.plots.effects import effects_data
 from churnsurv.plots.labels import level_label
-from churnsurv.report.headline import INTERVAL_NOTE, banners_data, headline_data
+from churnsurv.report.banners import banners_data, interval_note
+from churnsurv.report.headline import headline_data
 from churnsurv.report.patterns import cells_of
 from churnsurv.report.sections import report_data
 from churnsurv.report.sentences import count, count_range
@@ -88,10 +89,11 @@ def data_refused(risk):
     return int(risk.totals()["n_refused"].iloc[0])
 
 
-def test_interval_note_stands_under_everything_with_an_interval(html):
+def test_interval_note_stands_under_everything_with_an_interval(html, risk):
+    assert interval_note(risk).startswith("† These intervals treat the repeated gaps of one customer as independent.")
     for section in ("survival", "effects", "riskiest", "groups", "check"):
         body = html.split(f'<section id="{section}">')[1].split("</section>")[0]
-        assert INTERVAL_NOTE in body
+        assert interval_note(risk) in body
         assert "†" in body.split("<figure>" if "<figure>" in body else "<table")[1]
 
 
@@ -100,7 +102,7 @@ def test_no_mark_where_gaps_are_not_independent(risk, cells):
     honest = replace(risk, fit=replace(risk.fit, info=info))
     data = report_data(honest, cells=cells)
     assert data["dagger"] == ""
-    assert "The intervals are too narrow" not in [banner["title"] for banner in data["banners"]]
+    assert "†" not in str(data["banners"])
 
 
 def test_a_failed_gate_is_the_first_banner(risk, check):
@@ -116,9 +118,11 @@ def test_a_missed_forecast_is_a_banner(risk, check):
     assert "Last time the forecast was off" not in [banner["title"] for banner in banners_data(risk, check)]
 
 
-def test_one_year_cannot_know_the_season(risk, check):
-    season = next(b for b in banners_data(risk, check) if "season" in b["title"])
-    assert "366 days" in season["texts"][0]
+def test_every_caveat_of_the_risk_is_told_as_it_is(risk, check):
+    (banner,) = [b for b in banners_data(risk, check) if b["title"] == "What these numbers do not hold"]
+    assert banner["texts"][:-1] == [text for text in risk.caveats if not text.startswith("The fit did not pass")]
+    assert any("366 days" in text for text in banner["texts"])
+    assert "†" in banner["texts"][-1]
 
 
 def test_riskiest_are_alive_and_in_order(risk, data):
@@ -155,7 +159,7 @@ def test_effects_name_their_reference(fit, data):
     summary = fit.summary(0.90)
     orders = [row for row in data["effects"]["effects"] if row["column"] == "orders"]
     assert [row["is_reference"] for row in orders].count(True) == 1
-    ratios = {row["hazard_ratio"] for row in orders if not row["is_reference"]}
+    ratios = {row["ratio"] for row in orders if not row["is_reference"]}
     exact = summary.loc[summary["column"] == "orders", "hazard_ratio"]
     assert ratios == {float(f"{value:.6g}") for value in exact}
 
@@ -195,14 +199,15 @@ def test_a_missing_check_is_said(risk, cells):
     assert data["check"]["rows"] == []
 
 
-def test_how_it_was_made_holds_what_is_needed_to_make_it_again(fit, data):
+def test_how_it_was_made_holds_what_is_needed_to_make_it_again(fit, risk, data):
     entries = {entry["name"]: entry["text"] for entry in data["made"]["entries"]}
     assert entries["Formula"] == "orders + revenue"
     assert entries["Random effects by"] == "land"
     assert entries["Data fingerprint (SHA-256)"] == fit.info.fingerprint
     assert "coef ~ Normal" in entries["Priors"]
     assert "pymc" in entries["Versions"]
-    assert entries["Seeds"].startswith("1 for the sampler")
+    assert entries["Seeds"].startswith("1 for the estimates")
+    assert entries["Definition"] == risk.spells.churn.describe()[:500]
     assert "ci_kind='eti'" in entries["Intervals"]
 
 

@@ -1,10 +1,12 @@
 import datetime as dt
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churnsurv.plots.words import _CONTRACTS, _DURATIONS, _GAPS
 from churnsurv.report.sentences import (
     count,
     count_range,
@@ -12,6 +14,7 @@ from churnsurv.report.sentences import (
     headline_parts,
     listing,
     number,
+    p_value,
     pace,
     percent,
     percent_range,
@@ -21,6 +24,7 @@ from churnsurv.report.sentences import (
     round_range,
 )
 
+SILENCE = replace(_GAPS, churn="fall silent for 90 days")
 ENDS = st.tuples(st.floats(0, 1e7), st.floats(0, 1e7)).map(sorted)
 
 
@@ -75,10 +79,13 @@ def test_percent_is_certain_only_where_it_is(share):
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0.005, "1%"), (0.994, "99%"), (0.995, "over 99%"), (0.0049, "under 1%"), (math.nan, "not known")],
-)
+    [
+        (0.005, "under 1%"), (0.0051, "1%"), (0.994, "99%"), (0.995, "over 99%"), (0.9951, "over 99%"),
+        (0.0049, "under 1%"), (math.nan, "not known"),
+    ],
+)  # fmt: skip
 def test_percent(share, words):
-    assert percent(share).replace("0%", "1%") == words.replace("0%", "1%")
+    assert percent(share) == words
 
 
 def test_percent_with_a_decimal():
@@ -105,6 +112,12 @@ def test_percent_range_not_known():
 )
 def test_ratio(value, words):
     assert ratio(value) == words
+
+
+def test_p_values_are_never_zero():
+    assert [p_value(p) for p in (0.0, 0.0004, 0.0013, 0.0496, 0.5, math.nan)] == [
+        "below 0.001", "below 0.001", "0.0013", "0.05", "0.50", "not known",
+    ]  # fmt: skip
 
 
 def test_pace():
@@ -140,12 +153,21 @@ def test_the_last_day_is_named_not_the_first_one_after_it():
 
 
 def test_headline_of_nobody_and_of_one():
-    assert " ".join(headline_parts(0, 0, 0, silence=90, horizon=30)) == (
+    assert " ".join(headline_parts(0, 0, 0, words=SILENCE, horizon=30)) == (
         "No customer is active at the end of the window: nobody is left to lose."
     )
-    assert " ".join(headline_parts(1, 1, 1, silence=90, horizon=30)) == (
+    assert " ".join(headline_parts(1, 1, 1, words=SILENCE, horizon=30)) == (
         "Of 1 customer who is still active, about 1 is expected to fall silent for 90 days within the next 30 days."
     )
-    assert " ".join(headline_parts(1, 0, 1, silence=90, horizon=30)) == (
+    assert " ".join(headline_parts(1, 0, 1, words=SILENCE, horizon=30)) == (
         "Of 1 customer who is still active, at most 1 is expected to fall silent for 90 days within the next 30 days."
+    )
+
+
+def test_headline_of_contracts_and_of_durations():
+    assert " ".join(headline_parts(1203, 412.3, 468.7, words=_CONTRACTS, horizon=30)) == (
+        "Of 1,203 customers who are under contract, about 410 to 470 are expected to leave within the next 30 days."
+    )
+    assert " ".join(headline_parts(5, 2, 2, words=_DURATIONS, horizon=30.5)) == (
+        "Of 5 customers who were still there when last seen, about 2 are expected to leave within 30.5 days from then."
     )
