@@ -40,7 +40,7 @@ def warn_of_independence(fit: SurvivalFit, spells: SpellTable) -> None:
         )
 
 
-def caveats_of(fit: SurvivalFit, spells: SpellTable) -> tuple[str, ...]:
+def caveats_of(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...] = ()) -> tuple[str, ...]:
     """Sentences for a table of risks.
 
     Parameters
@@ -49,11 +49,14 @@ def caveats_of(fit: SurvivalFit, spells: SpellTable) -> tuple[str, ...]:
         The fit that answered.
     spells : SpellTable
         Whose risk it is.
+    horizons : tuple of float
+        Days ahead.
     """
     texts = []
     if not fit.info.reliable:
         texts.append("The fit did not pass its gate: " + " ".join(fit.info.messages))
     texts += [*_alone(fit, spells), _season(fit, spells), *_edge(fit, spells), *_without_draws(fit), *_weights(spells)]
+    texts += _nearer(fit, horizons)
     if takes_spells_as_independent(fit, spells):
         texts.append(
             "A customer's repeated contracts are treated as independent: the intervals are too narrow where customers"
@@ -72,6 +75,19 @@ def _alone(fit: SurvivalFit, spells: SpellTable) -> list[str]:
     return [
         f"The chances are those of {spells.cause} alone, as if {' and '.join(others)} did not exist: larger than what will"
         " be seen, and not to be added to those of other causes."
+    ]
+
+
+def _nearer(fit: SurvivalFit, horizons: tuple[float, ...]) -> list[str]:
+    """Horizons short of the days that landmarks were followed: there, effects are an average over more than was asked."""
+    reach = fit.schema.reach
+    nearer = [h for h in horizons if reach is not None and h < 0.999 * reach]
+    if reach is None or not nearer:
+        return []
+    days = ", ".join(f"{h:g}" for h in nearer)
+    return [
+        f"Effects are averages over the {reach:g} days after a landmark. What matters for a short time only, such as a recent"
+        f" complaint, weighs too little within {days} days: fit on landmarks of {nearer[0]:g} days to ask for {nearer[0]:g}."
     ]
 
 

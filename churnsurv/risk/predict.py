@@ -129,7 +129,7 @@ def churn_risk(
             progress(done / spells.n_open, f"{done:,} of {spells.n_open:,} customers")
     columns = RiskColumns.joined(parts)
     totals = futures.totals(columns)
-    sums, caveats = totals.pop(ANY), caveats_of(fit, spells)
+    sums, caveats = totals.pop(ANY), caveats_of(fit, spells, horizons)
     table = RiskTable(fit, spells, horizons, ci_prob, rng, index, columns, sums, caveats, question, totals)
     if fit.n_draws > 1:
         warn_of_independence(fit, spells)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from churnsurv.errors import FeatureError
 from churnsurv.tables.engines import Relation, quote
 from churnsurv.tables.features import Arrival, Baseline, Feature
 from churnsurv.tables.histories import check_features, features_at, is_text_feature
 from churnsurv.tables.spells import SpellTable
+from churnsurv.tables.tenures import birth_sql
+
+if TYPE_CHECKING:
+    from churnsurv.tables.contracts import Cancellation, Inactivity
 
 
 def arrivals_of(features: Sequence[Feature]) -> tuple[Arrival, ...]:
@@ -110,7 +115,9 @@ def known_at(spells: SpellTable, features: Sequence[Feature], moments: str, *, a
     found = features_at(spells.log, frozen, plain, start, at=at, earlier=tenure)
     if not tenure:
         return found
-    since = f"SELECT customer_id, min(origin) AS since FROM {spells.table} GROUP BY customer_id"
+    origin = cast("Cancellation | Inactivity", spells.churn).begins  # contracts that ended before the window count too
+    births = birth_sql(spells.log, origin, start, spells.end_us)
+    since = f"SELECT customer_id, min(time) AS since FROM ({births}) GROUP BY customer_id"
     late = " AND s.entry_us = 0" if arrivals_of(features) else ""  # what had arrived before the window is not known
     return spells.engine.create(
         "features",

@@ -266,6 +266,10 @@ engine
     def before(self, moment: str | dt.date | dt.datetime) -> EventLog:
         """Return the log as it was known at a moment: only events strictly before it.
 
+        Where events say when the customer's contract began, contracts that had begun by then are kept in mind by an event
+        of the kind ``"(began)"`` at that moment, if no earlier row names them: that they ran was known, whatever is
+        known to have happened in them only later.
+
         Parameters
         ----------
         moment : str, date or datetime
@@ -277,11 +281,22 @@ engine
             If nothing had happened yet.
         """
         time = resolve_moment(moment, self.timezone)
-        relation = self.engine.create("events", f"SELECT * FROM {self.table} WHERE time < {time}")
+        relation = self.engine.create("events", f"SELECT * FROM {self.table} WHERE time < {time}{self._begun(time)}")
         kept = tuple(fault for fault in self.faults if fault.name != _DUPLICATE)
         faults = (*kept, *_duplicates(relation))
         earlier = EventLog._of(relation, self.timezone, self.values, self.labels, faults)
         return replace(earlier, other_kinds=self.other_kinds | frozenset(self.kinds()))
+
+    def _begun(self, time: int) -> str:
+        """SQL text of contracts that had begun by a moment and are named by later rows only."""
+        if not self.has_origin:
+            return ""
+        key = "customer_id, origin"
+        return (
+            f" UNION ALL BY NAME SELECT DISTINCT {key}, origin AS time, '(began)' AS kind FROM {self.table}"
+            f" WHERE time >= {time} AND origin < {time}"
+            f" AND ({key}) NOT IN (SELECT ({key}) FROM {self.table} WHERE time < {time} AND origin IS NOT NULL)"
+        )
 
     def concat(self, other: EventLog) -> EventLog:
         """Both logs together; zone, value and label columns must agree.

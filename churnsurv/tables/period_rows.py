@@ -58,8 +58,8 @@ FROM {self.source} s JOIN (VALUES {rows}) b(period, low, high) ON s.exit_us > b.
     def moments(self, as_of: AsOf) -> str:
         """SQL text of the last microsecond that is known at each moment: ``key, id, customer_id, moment``.
 
-        At a spell's start that is the event which opened it; at a late entry, a later period's start or a landmark
-        everything strictly before.
+        At a spell's start that is the event which opened it, also where a landmark falls on it; at a late entry, a
+        later period's start or a landmark everything strictly before.
         """
         key = self.key(as_of, "p")
         if as_of == "spell":
@@ -70,7 +70,7 @@ FROM {self.source} s JOIN (VALUES {rows}) b(period, low, high) ON s.exit_us > b.
         if as_of == "landmark":
             rows = ", ".join(f"({mark}, {at})" for mark, at in enumerate(self.landmarks))
             return (
-                f"SELECT {key} AS key, p.id, p.customer_id, l.moment - 1 AS moment FROM {self.source} p"
+                f"SELECT {key} AS key, p.id, p.customer_id, greatest(l.moment - 1, p.origin) AS moment FROM {self.source} p"
                 f" JOIN (VALUES {rows}) l(mark, moment) ON l.mark = p.mark WHERE p.begins"
             )
         return (

@@ -135,7 +135,9 @@ class SpellTable:
         check_future(log, window, end)
         warn_of_sparse_ends(log, start, end)
         relation, faults = _cut(log, churn, start, end)
-        return cls.of_relation(relation, churn, log=log, window=window, faults=(*_window_faults(log, churn, start), *faults))
+        return cls.of_relation(
+            relation, churn, log=log, window=window, faults=(*_window_faults(log, churn, start), *faults)
+        )
 
     @classmethod
     def from_durations(

@@ -129,7 +129,12 @@ FROM kept k LEFT JOIN busy b ON b.id = k.id"""
 
 
 def inactivity_sql(log: EventLog, churn: Inactivity, start: int, end: int) -> str:
-    """SQL text of lives of activity: islands of activities, each ended by ``days`` without any."""
+    """SQL text of lives of activity: islands of activities, each ended by ``days`` without any.
+
+    Who began before the window enters ``days`` after its start, if active since: only then does the log know who was
+    alive. Entering at the first activity seen would choose those who have just been active, whose risk is nought for
+    ``days`` to come. Who was silent for longer by then had churned, and begins anew with the next activity.
+    """
     silence = round(churn.days * DAY_US)
     inside = f"time >= {start} AND time < {end}"
     births = birth_sql(log, churn.begins, start, end, churn.kinds)
@@ -147,12 +152,13 @@ islands AS (SELECT *, sum(CASE WHEN pause >= {silence} THEN 1 ELSE 0 END) OVER (
     PARTITION BY customer_id ORDER BY first_time, last_time) AS island FROM marked),
 lives AS (SELECT customer_id, CAST(island + 1 AS BIGINT) AS spell, min(first_time) AS first, max(last_time) AS last,
     min(born) AS born FROM islands GROUP BY customer_id, island),
-dated AS (SELECT *, CASE WHEN spell = 1 THEN born ELSE first END AS origin, last + {silence} <= {end} AS over FROM lives)
-SELECT row_number() OVER () AS id, customer_id, spell, origin,
-  CASE WHEN origin < {start} THEN first - origin ELSE 0 END AS entry_us,
-  least(last + {silence}, {end}) - origin AS exit_us, CAST(CASE WHEN over THEN 1 ELSE 0 END AS BIGINT) AS event,
-  last AS last_activity, NOT over AS open
-FROM dated"""
+dated AS (SELECT *, CASE WHEN spell = 1 AND (born >= {start} OR first < {start + silence}) THEN born ELSE first END AS origin,
+    last + {silence} <= {end} AS over FROM lives),
+known AS (SELECT *, CASE WHEN origin < {start} THEN {start + silence} - origin ELSE 0 END AS entry_us,
+    least(last + {silence}, {end}) - origin AS exit_us FROM dated)
+SELECT row_number() OVER () AS id, customer_id, row_number() OVER (PARTITION BY customer_id ORDER BY origin) AS spell, origin,
+  entry_us, exit_us, CAST(CASE WHEN over THEN 1 ELSE 0 END AS BIGINT) AS event, last AS last_activity, NOT over AS open
+FROM known WHERE exit_us > entry_us"""
 
 
 def contract_faults(log: EventLog, lives: Relation, spells: Relation, start: int) -> tuple[Fault, ...]:

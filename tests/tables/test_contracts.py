@@ -249,12 +249,21 @@ def test_inactivity_counts_from_the_signup_where_there_is_one(contracts):
     rows = [
         ("a", "2023-12-01", "signup"), ("a", "2024-01-02"), ("b", "2024-01-05", "signup"), ("b", "2024-01-06"),
         ("c", "2024-01-07", "signup"), ("d", "2024-01-09"),
+        ("e", "2023-12-01", "signup"), ("e", "2024-01-10"), ("f", "2023-12-01", "signup"), ("f", "2024-01-01"),
     ]  # fmt: skip
     assert contracts(rows, churn) == [
-        ("a", 1, 32.0, 39.0, 1, False),
+        (
+            "a",
+            1,
+            38.0,
+            39.0,
+            1,
+            False,
+        ),  # known to be alive on the 8th only: seven days into the log, and active in them
         ("b", 1, 0.0, 8.0, 1, False),
         ("c", 1, 0.0, 7.0, 1, False),
-    ]
+        ("e", 1, 0.0, 7.0, 1, False),  # silent for seven days by then: begins anew
+    ]  # f is over at the very moment it could have entered
     assert contracts.faults[-1] == ("customer of unknown beginning", 1)
 
 

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from churnsurv.errors import ArgumentError, DataWarning, DefinitionError, FeatureError
@@ -206,6 +206,30 @@ def test_a_customer_who_began_inside_the_window_has_nothing_to_look_back_on(spel
     assert [part.reason[:6] for part in cells.unallocated] == ["betwee", "opened"]
 
 
+def test_who_signs_up_at_the_landmark_has_signed_up(spells):
+    rows = [
+        ("a", "2024-01-21", "signup", 9.0, "gold"),
+        ("b", "2024-01-05", "signup", 5.0, "tin"),
+        ("b", "2024-02-28", "quit"),
+    ]
+    table = PeriodTable.from_landmarks(
+        spells(rows, QUIT), horizon=15, landmarks=["2024-01-21"], features=[Value("signup", "label", name="plan")]
+    )
+    assert told(table.frame(), "plan") == [(0, 15, 0, "gold"), (16, 30, 0, "tin"), (30, 31, 0, "tin")]
+
+
+def test_who_came_back_has_a_past_that_the_log_does_not_show(spells):
+    rows = [
+        ("a", "2022-11-27", "signup"), ("a", "2023-12-27", "quit"), ("a", "2024-01-11", "signup"), ("a", "2024-01-12", "login"),
+        ("b", "2024-01-11", "signup"),
+    ]  # fmt: skip
+    table = PeriodTable.from_landmarks(
+        spells(rows, QUIT), horizon=10, landmarks=["2024-01-21"], features=[Count("login", days=90)]
+    )
+    cells = CellTable.from_periods(table, bins={"count_login_90d": [0, 9]})
+    assert cells.exposure.sum() == 10  # b; of a nobody knows the logins of last year
+
+
 def test_landmarks_lie_the_horizon_apart_unless_told_otherwise(spells, refuses):
     table = spells(SHOP)
     marks = PeriodTable.from_landmarks(table, horizon=15).landmarks  # the first of four would be the window's start
@@ -248,6 +272,7 @@ def test_events_and_exposure_are_conserved_however_spells_are_cut(make_log, rows
     month = "month" if "month" in how or how == "both" else None
     if "landmarks" in how:
         periods = PeriodTable.from_landmarks(table, horizon=13, breaks=[0, 7, 30], calendar=month)
+        assume(periods.n_rows > 0)  # nobody at risk at any of them
     else:
         arrivals = [Arrival("review", "value")] if how in ("arrivals", "both") else []
         periods = PeriodTable.from_spells(table, breaks=[0, 7, 30], features=arrivals, calendar=month)
