@@ -411,6 +411,7 @@ def _cut(
         relation = log.engine.create("spells", tenures.inactivity_sql(log, churn, start, end))
         faults, kinds = (), churn.kinds
     tenures.warn_of_pile(relation, churn.begins, start, end)
+    tenures.warn_of_short_burn_in(log, churn.begins, start)
     return relation, (*tenures.unborn_fault(log, churn.begins, start, end, tuple(kinds)), *faults)
 
 

@@ -20,6 +20,7 @@ from churnsurv.tables.window import DAY_US
 _PILE_DAYS = 30
 _PILE_RATIO = 3.0
 _PILE_LEAST = 30
+_SILENT_SHARE = 0.02
 
 
 def check_origin(log: EventLog, origin: Origin) -> None:
@@ -238,3 +239,28 @@ def warn_of_pile(relation: Relation, origin: Origin, start: int, end: int) -> No
             DataWarning,
             stacklevel=5,
         )  # fmt: skip
+
+
+def warn_of_short_burn_in(log: EventLog, origin: Origin, start: int) -> None:
+    """Warn when customers are often silent for longer than the burn-in: it does not find all who were there.
+
+    Warns
+    -----
+    DataWarning
+        If more than one in fifty pauses between a customer's events is longer.
+    """
+    if origin.rule != "burn-in":
+        return
+    days = round(origin.days * DAY_US)
+    longer, total = log.engine.rows(
+        f"SELECT count(*) FILTER (WHERE pause > {days}), count(*) FROM (SELECT lead(time) OVER (PARTITION BY customer_id"
+        f" ORDER BY time) - time AS pause FROM {log.table} WHERE time >= {start}) WHERE pause IS NOT NULL"
+    )[0]
+    if longer > _SILENT_SHARE * total:
+        warnings.warn(
+            f"{longer:,} of {total:,} pauses between a customer's events are longer than the burn-in of {origin.days:g} days:"
+            " some who were there from the start are taken for new, and tenures come out too long-lived. Hint: a longer"
+            ' burn-in, or origin="column" or "kind:signup", which tell when customers began.',
+            DataWarning,
+            stacklevel=5,
+        )

@@ -169,6 +169,20 @@ def test_first_events_that_crowd_at_the_start_are_no_beginnings(make_log):
     SpellTable.from_events(make_log(rows), year, Cancellation(("quit",), origin="burn-in:60"))  # warns of nothing
 
 
+def test_a_burn_in_shorter_than_usual_pauses_is_told(contracts):
+    rows = [
+        ("a", "2024-01-02", "login"),
+        ("b", "2024-01-10", "login"),
+        ("b", "2024-01-25", "quit"),
+        ("c", "2024-01-08", "login"),
+        ("c", "2024-01-20", "unpaid"),
+    ]
+    with pytest.warns(
+        DataWarning, match="2 of 2 pauses between a customer's events are longer than the burn-in of 5 days"
+    ):
+        contracts(rows, Cancellation(ENDS, origin="burn-in:5"))
+
+
 # Against a walk in plain Python ---------------------------------------------------------------------------------
 
 _START = 19_723 * DAY_US  # 2024-01-01
