@@ -256,7 +256,7 @@ def warn_of_short_burn_in(log: EventLog, origin: Origin, start: int) -> None:
         f"SELECT count(*) FILTER (WHERE pause > {days}), count(*) FROM (SELECT lead(time) OVER (PARTITION BY customer_id"
         f" ORDER BY time) - time AS pause FROM {log.table} WHERE time >= {start}) WHERE pause IS NOT NULL"
     )[0]
-    if longer > _SILENT_SHARE * total:
+    if longer >= _PILE_LEAST and longer > _SILENT_SHARE * total:
         warnings.warn(
             f"{longer:,} of {total:,} pauses between a customer's events are longer than the burn-in of {origin.days:g} days:"
             " some who were there from the start are taken for new, and tenures come out too long-lived. Hint: a longer"

@@ -170,15 +170,10 @@ def test_first_events_that_crowd_at_the_start_are_no_beginnings(make_log):
 
 
 def test_a_burn_in_shorter_than_usual_pauses_is_told(contracts):
-    rows = [
-        ("a", "2024-01-02", "login"),
-        ("b", "2024-01-10", "login"),
-        ("b", "2024-01-25", "quit"),
-        ("c", "2024-01-08", "login"),
-        ("c", "2024-01-20", "unpaid"),
-    ]
+    rows = [(f"c{k}", f"2024-01-{day}", kind) for k in range(40) for day, kind in (("10", "login"), ("25", "login"))]
+    rows += [("a", "2024-01-09", "login"), ("a", "2024-01-11", "quit"), ("a", "2024-01-12", "unpaid")]
     with pytest.warns(
-        DataWarning, match="2 of 2 pauses between a customer's events are longer than the burn-in of 5 days"
+        DataWarning, match="40 of 42 pauses between a customer's events are longer than the burn-in of 5 days"
     ):
         contracts(rows, Cancellation(ENDS, origin="burn-in:5"))
 
