@@ -17,7 +17,7 @@ from churnsurv.tables.events import EventLog
 from churnsurv.tables.periods import PeriodTable
 from churnsurv.tables.schema import CellSchema
 from churnsurv.tables.spells import SpellTable
-from churnsurv.tables.window import DAY_US, ObservationWindow
+from churnsurv.tables.window import ObservationWindow
 
 if TYPE_CHECKING:
     from churnsurv.models.base import SurvivalFit
@@ -243,30 +243,10 @@ def periods_of(spells: SpellTable, analysis: Analysis) -> PeriodTable:
     analysis : Analysis
         What is asked.
     """
-    features, unit = analysis.features(), analysis.rounded
+    features = analysis.features()
     if analysis.moving:
         return PeriodTable.from_landmarks(spells, horizon=analysis.horizons[-1], features=features)
-    if unit is None:
-        return PeriodTable.from_spells(spells, features=features)
-    breaks = sorted({round(edge / unit) * unit for edge in spells.churn.default_breaks(spells.longest())})
-    rows = _midway(spells, unit) if analysis.model == "hierarchical" else spells
-    return PeriodTable.from_spells(rows, breaks=breaks, features=features)
-
-
-def _midway(spells: SpellTable, unit: float) -> SpellTable:
-    """Spells whose events lie in the middle of the unit that their ends were rounded up to.
-
-    A hazard is events per time at risk: counting the whole unit as lived would make it too small, the more so the
-    larger it is (life tables have always counted half; Klein and Moeschberger 2003, *Survival Analysis*, section 5.4).
-    """
-    late = f"CAST(least({round(unit * DAY_US)}, exit_us - entry_us) / 2 AS BIGINT)"
-    relation = spells.engine.create(
-        "spells",
-        f"SELECT * REPLACE (CASE WHEN event > 0 THEN exit_us - {late} ELSE exit_us END AS exit_us) FROM {spells.table}",
-    )
-    return SpellTable.of_relation(
-        relation, spells.churn, faults=spells.faults, baseline=spells.baseline, weighted=spells.weighted
-    )
+    return PeriodTable.from_spells(spells, features=features)
 
 
 def _fit(periods: PeriodTable, analysis: Analysis, tell: Progress) -> tuple[SurvivalFit, CellTable | None]:

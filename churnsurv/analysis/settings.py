@@ -88,9 +88,8 @@ class Analysis:
         Days ahead; see :func:`default_horizons`, or 30, 60 and 90 for contracts.
     rounded : float, optional
         Days by which the recorded times of events may be late: the unit of durations that are all whole numbers of it,
-        such as 30.4375 for months. Periods then end on whole units and horizons are one unit or more. An event is taken
-        to lie in the middle of its last unit (``hierarchical``), somewhere in it (``weibull``), or at its end (``cox``,
-        to which ties are no trouble).
+        such as 30.4375 for months. Periods then end on whole units, and an event is taken to lie somewhere in its last
+        unit (``cox``, ``weibull``), on average in its middle (``hierarchical``).
     draws : int
         Posterior draws per chain, or draws of the coefficients, > 0.
     seed : int

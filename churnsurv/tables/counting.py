@@ -134,7 +134,8 @@ def _cell_sql(periods: PeriodTable, columns: tuple[PatternColumn, ...]) -> str:
         f", CASE WHEN problem < 0 THEN {quote(f'c{k}')} END AS {quote(f'c{k}')}" for k in range(len(columns))
     )
     engine = periods.spells.engine
-    exposure = engine.dialect.exact_sum("stop_us - start_us")
+    unlived = _unlived_sql(periods)
+    exposure = engine.dialect.exact_sum(f"stop_us - start_us - {unlived}")
     events = "".join(
         f", count(*) FILTER (WHERE event = {k + 1}) AS e{k}" for k in range(len(periods.spells.churn.causes))
     )
@@ -144,11 +145,30 @@ WITH coded AS (SELECT p.*, {problem} ELSE -1 END AS problem{patterns}
 allowed AS (SELECT period, first, at_stop, event, start_us, stop_us, problem{blanked} FROM coded),
 counted AS (
   SELECT period, problem{groups}, count(*) FILTER (WHERE first) AS n_spells,
-    count(*) FILTER (WHERE at_stop) AS n_at_stop{events}, {exposure} AS exposure
+    count(*) FILTER (WHERE at_stop) AS n_at_stop{events}, {exposure} AS exposure,
+    {engine.dialect.exact_sum(unlived)} AS unlived
   FROM allowed GROUP BY period, problem{groups})
-SELECT * EXCLUDE (exposure), CAST({engine.dialect.idiv("exposure", DAY_US)} AS BIGINT) AS exposure_days,
-  CAST(exposure % {DAY_US} AS BIGINT) AS exposure_rest
+SELECT * EXCLUDE (exposure, unlived), {_whole_days(periods, "exposure")}, {_whole_days(periods, "unlived")}
 FROM counted ORDER BY problem{groups}, period"""
+
+
+def _whole_days(periods: PeriodTable, name: str) -> str:
+    """SQL text of microseconds as whole days and a rest, each of 64 bits."""
+    days = periods.spells.engine.dialect.idiv(name, DAY_US)
+    return f"CAST({days} AS BIGINT) AS {name}_days, CAST({name} % {DAY_US} AS BIGINT) AS {name}_rest"
+
+
+def _unlived_sql(periods: PeriodTable) -> str:
+    """SQL text of the time at risk that an event's row counts too much, in microseconds.
+
+    Durations in whole units end at a unit's end, and the event lies somewhere in it. A hazard is events per time at
+    risk: with the whole unit it would come out too small, the more so the larger it is. Life tables have always counted
+    half (Klein and Moeschberger 2003, section 5.4).
+    """
+    if not periods.spells.grain:
+        return "0"
+    last = f"least({round(periods.spells.grain * DAY_US)}, stop_us - start_us)"
+    return f"CASE WHEN event > 0 THEN {periods.spells.engine.dialect.idiv(last, 2)} ELSE 0 END"
 
 
 def _pattern_sql(column: PatternColumn, owner: str) -> str:
@@ -172,6 +192,10 @@ def _assemble(schema: CellSchema, rows: dict[str, Any], periods: PeriodTable) ->
             exposure = int(rows["exposure_days"][here].sum()) * DAY_US + int(rows["exposure_rest"][here].sum())
             lost = tuple(int(n) for n in events[here].sum(axis=0))
             outside.append(Unallocated(reason, int(rows["n_spells"][here].sum()), lost, exposure))
+    unlived = int(rows["unlived_days"].sum()) * DAY_US + int(rows["unlived_rest"].sum())
+    if unlived:
+        half = "half of the whole units in which events lie: when in them is not known"
+        outside.append(Unallocated(half, 0, (0,) * len(schema.causes), unlived))
     return CellTable(
         schema=schema,
         codes=np.column_stack(codes) if codes else np.zeros((int(allocated.sum()), 0), np.int64),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import churnsurv
+from churnsurv import CellTable
 from churnsurv.analysis import Analysis, analyse
 from churnsurv.analysis.run import periods_of
 from churnsurv.hazards.nonparametric import kaplan_meier
@@ -79,19 +80,18 @@ def test_events_lie_in_the_middle_of_their_month_for_a_hazard_by_periods(duratio
     spells = read(durations)
     periods = periods_of(spells, Analysis(rounded=MONTH))
     assert np.allclose(np.asarray(periods.breaks) / MONTH, np.round(np.asarray(periods.breaks) / MONTH))
-    rows = periods.frame()
-    frame = spells.frame()
+    cells, frame = CellTable.from_periods(periods).frame(), spells.frame()
     lived = (frame["exit"] - frame["entry"]).sum() - (frame["event"] > 0).sum() * MONTH / 2
-    assert rows["exposure"].sum() == pytest.approx(lived)
-    assert rows["event"].sum() == (frame["event"] > 0).sum()
+    assert cells["exposure"].sum() == pytest.approx(lived)
+    assert cells["n_events"].sum() == (frame["event"] > 0).sum()
 
 
 def test_rates_by_month_agree_with_the_life_table(durations):
     """Of those who begin a month the share that leaves in it: 1 - exp(-rate) against events over those at risk."""
-    rows = periods_of(read(durations), Analysis(rounded=MONTH)).frame()
-    first = rows[rows["period"] == 0]
-    rate = first["event"].sum() / first["exposure"].sum()
-    share = first["event"].sum() / len(first)
+    periods = periods_of(read(durations), Analysis(rounded=MONTH))
+    first = CellTable.from_periods(periods).frame().query("period == 0")
+    rate = first["n_events"].sum() / first["exposure"].sum()
+    share = first["n_events"].sum() / first["n_spells"].sum()
     assert 1 - np.exp(-rate * MONTH) == pytest.approx(share, rel=share**2 / 6)
     whole = 1 - np.exp(-share)
     assert abs(whole - share) > 10 * abs(1 - np.exp(-rate * MONTH) - share)
