@@ -80,7 +80,7 @@ def banners_data(risk: RiskTable, check: AsOfCheck | None, *, earlier: bool = Fa
 def _coarse(risk: RiskTable) -> list[str]:
     """Say what ages in whole units do to a model that takes them for exact."""
     grain = risk.spells.grain
-    models = [one.model for one in fits_of(risk.fit).values()]
+    models = [one.model for one in fits_of(risk.fit).values() if one.model.fits_on != "cells"]  # cells count halves
     exact = [m for m in models if getattr(m, "rounded", None) is None and not getattr(m, "moves_in_steps", False)]
     if grain is None or not exact:
         return []
