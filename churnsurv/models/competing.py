@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,17 @@ import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError
-from churnsurv.hazards.incidence import incidence_of_causes
+from churnsurv.hazards.incidence import added
 from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows, SurvivalFit
 from churnsurv.models.competing_info import check_different, further_uniform, joined_info, paired_draws
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.competing_schema import common_schema
+from churnsurv.models.competing_times import PartTimes, UnitTimes, common_unit, n_parts, units_ahead
 from churnsurv.tables.schema import CellSchema
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-
-_FEWEST_PARTS, _MOST_PARTS, _PART_DAYS = 3, 64, 15.0
-"""Parts of each stretch between two times asked about, and their length, where hazards change within periods."""
 
 _FLOATS = 4_000_000
 """Numbers at a time in one array of draws, rows and times; more rows wait for their turn."""
@@ -71,7 +69,19 @@ class CompetingFits:
     :func:`~churnsurv.hazards.incidence.incidence_of_causes`: between period breaks where hazards are constant, which is
     exact; and in parts of at most 15 days, 3 to 64 from one time asked about to the next, where they are not (Cox,
     Weibull, new groups). Against quadrature, with Weibull shapes of 0.6 and 2.5, that is off by less than 0.0004; with
-    steps, whose order within a part is not looked at, by less than 0.001.
+    steps of one cause at a time, whose order within a part is not looked at, by less than 0.001.
+
+    Times in whole units are another matter: causes share their times of events, and each fit takes the other causes'
+    leavers for exposed until the unit's end. Multiplied, of causes that take 0.4 and 0.2 in a unit, 0.48 stay, and not
+    0.4. Where all fits were told so, by the same number of days (``rounded=``), incidences are therefore added up unit by
+    unit, by :func:`~churnsurv.hazards.incidence.incidence_in_units`, units being counted from zero on the clock, and
+    survival is what they leave. At the ends of units that is Aalen and Johansen's estimate, for Kaplan–Meier fits to the
+    last digit, and what lies between rises evenly. Cox with Efron's ties (of 4,000 spells of two causes that take 0.1 to
+    0.6 a month together, while 100 are at risk) is within 0.0006 of it, and Weibull within 0.008, the sampling error of
+    two parameters. Left as they are: Breslow's ties, whose baseline takes 1 - exp(-q) in place of q (0.51 instead of
+    0.60); and hazards in proportion, which chances per unit follow only nearly (0.005 of 0.60 with Cox).
+    Without ``rounded=``, or with some fits of each kind, the product stands: in every unit it leaves too many by the
+    product of what the causes take. Hierarchical fits need no unit, if events lie inside of it instead of at its end.
 
     Examples
     --------
@@ -158,9 +168,9 @@ class CompetingFits:
         Returns
         -------
         array of shape (n_draws, n, k)
-            Product over the causes; NaN where any of them is.
+            Product over the causes, or, with events in whole units, what the incidences leave; NaN where any cause is.
         """
-        return self._product(rows, until, draws, _alone)
+        return self._survival(rows, until, draws, None)
 
     def joint_survival(
         self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
@@ -174,7 +184,7 @@ class CompetingFits:
         quantile : array of shape (n_draws, n)
             In [0, 1). Each cause has an effect of its own: further uniform numbers are made of this one.
         """
-        return self._product(rows, until, draws, _at_quantile(quantile))
+        return self._survival(rows, until, draws, quantile)
 
     def cumulative_incidence(
         self, rows: ReachedRows, until: FloatArray, *, draws: IntArray | None = None
@@ -312,8 +322,14 @@ class CompetingFits:
         ]
         return np.stack([np.broadcast_to(part, shape) for part in parts])
 
-    def _product(self, rows: ReachedRows, until: FloatArray, draws: IntArray | None, survive: _Survive) -> FloatArray:
+    def _survival(
+        self, rows: ReachedRows, until: FloatArray, draws: IntArray | None, quantile: FloatArray | None
+    ) -> FloatArray:
+        if self._unit is not None:
+            gone = self._incidence(rows, until, draws, quantile)
+            return np.maximum(1.0 - added(np.moveaxis(gone, -1, 0)), 0.0)
         views = {cause: CauseRows.of(rows, fit.schema) for cause, fit in self.fits.items()}
+        survive = _alone if quantile is None else _at_quantile(quantile)
         alone = self._survivals(views, np.asarray(until, float), self._positions(draws), survive)
         return np.asarray(np.prod(alone, axis=0))
 
@@ -324,22 +340,40 @@ class CompetingFits:
         views = {cause: CauseRows.of(rows, fit.schema) for cause, fit in self.fits.items()}
         reached = np.asarray(rows.reached, float)
         until = np.maximum(np.asarray(until, float), reached[:, None])
-        parts = _n_parts(reached, until) * self._changes_within(views)[:, None]
+        parts, n_times = self._plan(views, reached, until)
         n_draws, (n, k) = max(map(len, positions.values())), until.shape
         incidence = np.empty((n_draws, n, k, len(self.causes)))
-        n_times = 1 + k * max(int(parts.max(initial=0)), 1) + len(self._breaks)
         size = max(1, _FLOATS // (max(n_draws, 1) * n_times * len(self.causes)))
         for start in range(0, n, size):
             some = slice(start, min(start + size, n))
-            times, place = self._times(reached[some], until[some], parts[some])
             survive = _alone if quantile is None else _at_quantile(quantile[:, some])
             block = {cause: view.take(np.arange(some.start, some.stop)) for cause, view in views.items()}
-            alone = self._survivals(block, times, positions, survive)
+            asked = self._asked(reached[some], until[some], parts[some])
+            block = {cause: replace(view, reached=asked.start) for cause, view in block.items()}
+            alone = self._survivals(block, asked.times, positions, survive)
             for low in range(0, n_draws, _DRAWS):
                 few = slice(low, low + _DRAWS)
-                found = np.take_along_axis(incidence_of_causes(alone[:, few]), place[None, None], axis=-1)
-                incidence[few, some] = np.moveaxis(found, 0, -1)
+                incidence[few, some] = np.moveaxis(asked.incidence(alone[:, few]), 0, -1)
         return incidence
+
+    @cached_property
+    def _unit(self) -> float | None:
+        """Days of the unit that the events of all causes are known to."""
+        return common_unit(self.fits.values())
+
+    def _plan(self, views: Mapping[str, CauseRows], reached: FloatArray, until: FloatArray) -> tuple[IntArray, int]:
+        """Parts of each stretch, shape (n, k), and the most times that a row is asked about."""
+        if self._unit is not None:
+            ahead = units_ahead(reached, until, self._unit)
+            return np.zeros(until.shape, np.int64), 2 + until.shape[1] + int(ahead.max(initial=0))
+        parts = n_parts(reached, until) * self._changes_within(views)[:, None]
+        return parts, 1 + until.shape[1] * max(int(parts.max(initial=0)), 1) + len(self._breaks)
+
+    def _asked(self, reached: FloatArray, until: FloatArray, parts: IntArray) -> UnitTimes | PartTimes:
+        """Times to ask each cause about."""
+        if self._unit is not None:
+            return UnitTimes.of(reached, until, self._unit)
+        return PartTimes.of(reached, until, parts, self._breaks)
 
     def _changes_within(self, views: Mapping[str, CauseRows]) -> BoolArray:
         """Rows whose ratio of hazards may change between two breaks."""
@@ -354,48 +388,10 @@ class CompetingFits:
         breaks = [fit.schema.breaks for fit in self.fits.values() if _constant_between_breaks(fit)]
         return np.unique(np.concatenate(breaks)) if breaks else np.zeros(0)
 
-    def _times(self, reached: FloatArray, until: FloatArray, parts: IntArray) -> tuple[FloatArray, IntArray]:
-        """Times from ``reached`` on in order, shape (n, m), and where ``until`` stands among them, shape (n, k).
-
-        What a row does not need lies at the time it has reached, where nothing happens: its numbers do not depend on
-        the rows beside it.
-        """
-        start, last = reached[:, None], until.max(axis=1, keepdims=True)
-        inside = (self._breaks > start) & (self._breaks < last)
-        used = inside.any(axis=0)
-        columns = [start, until, np.where(inside, self._breaks, start)[:, used], _points(start, until, parts)]
-        times = np.concatenate(columns, axis=1)
-        order = np.argsort(times, axis=1, kind="stable")
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.arange(times.shape[1])[None], axis=1)
-        return np.take_along_axis(times, order, axis=1), rank[:, 1 : 1 + until.shape[1]]
-
 
 def _constant_between_breaks(fit: SurvivalFit) -> bool:
     """Whether a hazard is constant within each period: what can be learnt from cells."""
     return bool(fit.model.fits_on == "cells")
-
-
-def _stretches(start: FloatArray, until: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Stretches from one time asked about to the next: where each begins, and its length."""
-    stops = np.sort(until, axis=1)
-    begins = np.concatenate([start, stops[:, :-1]], axis=1)
-    return begins, stops - begins
-
-
-def _n_parts(reached: FloatArray, until: FloatArray) -> IntArray:
-    """Parts of each stretch, shape (n, k)."""
-    length = _stretches(reached[:, None], until)[1]
-    return np.clip(np.ceil(length / _PART_DAYS), _FEWEST_PARTS, _MOST_PARTS).astype(np.int64)
-
-
-def _points(start: FloatArray, until: FloatArray, parts: IntArray) -> FloatArray:
-    """Points between the parts of every stretch, shape (n, k × most parts), the start where there are fewer."""
-    begins, length = _stretches(start, until)
-    step = np.arange(1, max(int(parts.max(initial=0)), 1))
-    share = step / np.maximum(parts, 1)[:, :, None]
-    points = np.where(step < parts[:, :, None], begins[:, :, None] + length[:, :, None] * share, start[:, :, None])
-    return points.reshape(len(points), -1)
 
 
 def _alone(k: int, fit: SurvivalFit, rows: CauseRows, until: FloatArray, draws: IntArray) -> FloatArray:
