@@ -20,6 +20,8 @@ from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.open_spells import OpenSpells
 from churnsurv.tables.periods import PeriodTable
 
+pytestmark = pytest.mark.filterwarnings("ignore:a customer's repeated contracts:churnsurv.errors.ApproximationWarning")
+
 RATES = {"cancelled": 0.002, "payment_failed": 0.003}
 TOTAL = sum(RATES.values())
 

@@ -29,6 +29,8 @@ from tests.report.contracts import (
     fit_durations,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:a customer's repeated contracts:churnsurv.errors.ApproximationWarning")
+
 CHECK = AsOfCheck(
     cutoff="2024-10-02", horizon=90.0, n_customers=200, expected=40.2, lower=30.0, upper=51.0, observed=43, ci_prob=0.90,
     bins=(RiskBin(0.011, 0.012, 100, 1.1, 2), RiskBin(0.013, 0.014, 100, 1.4, 1)), reliable=True,
