@@ -39,8 +39,8 @@ class CoxModel:
         For columns of numbers that should enter as levels, or be strata.
     penalizer, l1_ratio : float, default 0
         Elastic net on the coefficients of standardised columns, on lifelines' scale: subtract
-        ``n_spells * penalizer * (l1_ratio * |b| + (1 - l1_ratio) / 2 * b²)``. Spells are counted and not rows, so that
-        cutting a spell into rows changes nothing.
+        ``n_spells * penalizer * (l1_ratio * |b| + (1 - l1_ratio) / 2 * b²)``. Spells are counted, by weight, and not rows,
+        so that cutting a spell into rows changes nothing, and a weight of 2 is as good as a repetition.
     robust : bool or None, default None
         Sandwich errors, summed within customers. ``None``: where customers have several spells, or weights are no
         whole numbers. Several rows of one spell need no mending: at most one of them is at risk at a time.
@@ -49,7 +49,7 @@ class CoxModel:
     rounded : float or None, default None
         Days by which the recorded time of an event may be late: it lies in ``(stop - rounded, stop]``. The baseline then
         rises evenly over those days instead of at their end. The coefficients do not change. For tenures in whole months,
-        ``rounded=spells.grain``: without it nobody leaves within the 30 days after a month's end.
+        ``rounded=spells.grain``: without it next to nobody leaves within the 30 days after a month's end.
     on_bad : {"raise", "drop"}, default "raise"
         ``"drop"`` leaves out, and counts, rows without a number that the formula needs, and terms that the data cannot
         tell apart.
@@ -62,7 +62,10 @@ class CoxModel:
     Notes
     -----
     Fits on: episodes, or the periods or spells that they are made of. Supports: delayed entry, time-varying rows,
-    weights, strata; one cause at a time. The partial likelihood is a compiled kernel; the same kernel drives a subclass
+    weights, strata; one cause at a time. Robust errors are those of the
+    coefficients: the noise of the baseline takes every spell for one of somebody else, which ``fit.info.independent_gaps``
+    says where customers have several, and is made with weights as frequencies where all are whole numbers, else with
+    each row as one. The partial likelihood is a compiled kernel; the same kernel drives a subclass
     of lifelines' ``CoxPHFitter``, which :attr:`CoxFit.lifelines <churnsurv.models.cox_fit.CoxFit.lifelines>` gives
     back, and which finds the estimate where there is an ``l1_ratio``.
 

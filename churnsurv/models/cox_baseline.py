@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,8 +17,12 @@ from churnsurv.models.support import Support
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_BLOCKS = 512
-"""Blocks of increments that have noise of their own, all strata together; more only where there are more strata."""
+MOST_BLOCKS = 8192
+"""Blocks of increments that have noise of their own, all strata together; more only where there are more strata. In
+memory 64 kB a draw, made when a prediction is first asked for, and not written to files."""
+
+_DRAWS_AT_ONCE = 64
+"""Draws whose noise is made together."""
 
 NO_STRATUM = -1
 """Stratum of a row whose combination of levels had no event when the fit was made."""
@@ -66,6 +72,11 @@ class Baseline:
         """Last time under observation, shape (n_strata,)."""
         return np.array([float(one.times[-1]) for one in self.support])
 
+    @cached_property
+    def first(self) -> FloatArray:
+        """Time from which somebody was under observation, shape (n_strata,)."""
+        return np.array([0.0 if one.n_at_risk[0] else float(one.times[0]) for one in self.support])
+
     def part(self, stratum: int) -> slice:
         """Steps of one stratum."""
         return slice(int(self.offsets[stratum]), int(self.offsets[stratum + 1]))
@@ -113,6 +124,11 @@ class Baseline:
         """Rise at each step, shape (n_steps,)."""
         return _rises(self.cumulative_hazard, self.offsets)
 
+    @cached_property
+    def variance_of_steps(self) -> FloatArray:
+        """Variance of each rise, shape (n_steps,)."""
+        return _rises(self.variance, self.offsets)
+
 
 def _rises(values: FloatArray, offsets: IntArray) -> FloatArray:
     """Differences of what was summed up from zero within each part."""
@@ -148,7 +164,11 @@ class Blocks:
 
     @classmethod
     def of(cls, baseline: Baseline, mean: FloatArray, most: int = MOST_BLOCKS) -> Blocks:
-        """Cut every stratum into blocks of equally many steps, at most ``most`` in all.
+        """Cut every stratum into blocks, at most ``most`` in all: one a step as long as there are so few.
+
+        Else a stratum with few steps keeps one a step, and the others are cut half by steps and half by time. Thin late
+        days are then cut as finely as dense early ones: a horizon that covered a share s of a block would have s² of its
+        variance, where s is due.
 
         Parameters
         ----------
@@ -159,19 +179,18 @@ class Blocks:
         most : int
             Blocks in all; every stratum has one at least.
         """
-        steps = np.diff(baseline.offsets)
-        share = np.maximum(steps * min(1.0, most / steps.sum()), 1.0).astype(np.int64)
+        share = _shared_out(np.diff(baseline.offsets), most)
         edges = [
-            np.linspace(start, start + n, k + 1).round().astype(np.int64)[:-1]
-            for start, n, k in zip(baseline.offsets[:-1], steps, share, strict=True)
+            start + _cuts(baseline.times[start:stop], k)
+            for start, stop, k in zip(baseline.offsets[:-1], baseline.offsets[1:], share, strict=True)
         ]
         offsets = np.append(np.concatenate(edges), baseline.offsets[-1])
-        rises, variances = baseline.increments, _rises(baseline.variance, baseline.offsets)
+        rises, variances = baseline.increments, baseline.variance_of_steps
         hazard = np.add.reduceat(rises, offsets[:-1])
         weighted = np.add.reduceat(mean * rises[:, None], offsets[:-1], axis=0)
         return cls(
             offsets,
-            np.concatenate([[0], np.cumsum(share)]),
+            np.concatenate([[0], np.cumsum([len(one) for one in edges])]).astype(np.int64),
             hazard,
             np.add.reduceat(variances, offsets[:-1]),
             weighted / hazard[:, None],
@@ -181,12 +200,34 @@ class Blocks:
         """Number of blocks."""
         return len(self.hazard)
 
-    def before(self, multiplier: FloatArray) -> FloatArray:
-        """Cumulative hazard of the stratum ahead of each block by draw, shape (n_draws, n_blocks)."""
-        parts = multiplier * self.hazard
-        total = np.cumsum(parts, axis=1) - parts
-        start = np.repeat(self.first[:-1], np.diff(self.first))
-        return np.asarray(total - total[:, start])
+    @cached_property
+    def shape(self) -> FloatArray:
+        """Of the noise, shape (n_blocks,): the number of events behind a block."""
+        # of a lone event it is 1 up to rounding, and the generator takes another road at 1 exactly
+        return np.maximum(np.round(self.hazard**2 / self.variance, 6), 1e-6)
+
+    def holding(self, step: IntArray) -> IntArray:
+        """Block of each step."""
+        return np.searchsorted(self.offsets, step, side="right") - 1
+
+
+def _shared_out(steps: IntArray, most: int) -> IntArray:
+    """Blocks of each stratum: its steps, up to a level that all share."""
+    ordered = np.sort(steps)
+    level = (most - (np.cumsum(ordered) - ordered)) / np.arange(len(steps), 0, -1)
+    above = ordered > level
+    share = np.minimum(steps, level[np.argmax(above)]) if above.any() else steps
+    return np.maximum(share, 1).astype(np.int64)
+
+
+def _cuts(times: FloatArray, n_blocks: int) -> IntArray:
+    """Where the blocks of one stratum begin, half by steps and half by time."""
+    n = len(times)
+    if n_blocks >= n:
+        return np.arange(n)
+    place = np.arange(n) / n + (times - times[0]) / (times[-1] - times[0])
+    block = np.floor(0.5 * place * n_blocks)
+    return np.flatnonzero(np.diff(block, prepend=-1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,12 +238,18 @@ class Draws:
     ----------
     coef : array of shape (n_draws, n_terms)
         Coefficients.
-    multiplier : array of shape (n_draws, n_blocks)
-        What each block of the baseline is multiplied with.
+    estimate : array of shape (n_terms,)
+        What they were drawn around.
+    blocks : Blocks
+        Of the baseline.
+    seed : int
+        Of the baseline's noise, which follows from it: it is made when first needed, and never written.
     """
 
     coef: FloatArray
-    multiplier: FloatArray
+    estimate: FloatArray
+    blocks: Blocks
+    seed: int
 
     @classmethod
     def simulate(cls, coef: FloatArray, covariance: FloatArray, blocks: Blocks, n_draws: int, rng: int) -> Draws:
@@ -234,17 +281,46 @@ class Draws:
         .. [2] Therneau, T. M. and Grambsch, P. M. (2000). *Modeling Survival Data*, section 10.2.
         """
         if n_draws == 1:
-            return cls(coef[None], np.ones((1, len(blocks))))
+            return cls(coef[None], coef, blocks, rng)
         stream = np.random.default_rng(np.random.SeedSequence(rng))
         away = log_multiplier(stream.standard_normal((n_draws, len(coef))), _root(covariance))
-        # of a lone event it is 1 up to rounding, and the generator takes another road at 1 exactly
-        shape = np.maximum(np.round(blocks.hazard**2 / blocks.variance, 6), 1e-6)
-        noise = stream.standard_gamma(shape, (n_draws, len(blocks))) / shape
-        return cls(coef + away, np.exp(-log_multiplier(away, blocks.mean)) * noise)
+        return cls(coef + away, coef, blocks, rng)
 
-    def take(self, index: IntArray) -> Draws:
-        """Keep some of the draws."""
-        return Draws(self.coef[index], self.multiplier[index])
+    @property
+    def multiplier(self) -> FloatArray:
+        """What each block of the baseline is multiplied with, shape (n_draws, n_blocks)."""
+        return np.concatenate(list(self._multipliers()))
+
+    def _multipliers(self) -> Iterator[FloatArray]:
+        """:attr:`multiplier`, some draws at a time."""
+        if len(self.coef) == 1:
+            yield np.ones((1, len(self.blocks)))
+            return
+        # numpy changes no number of this generator, in no version: a loaded fit has the noise of the one that was saved
+        seed = np.random.SeedSequence(self.seed, spawn_key=(1,))
+        stream = np.random.RandomState(np.random.Philox(seed))
+        shape = self.blocks.shape
+        for first in range(0, len(self.coef), _DRAWS_AT_ONCE):
+            away = self.coef[first : first + _DRAWS_AT_ONCE] - self.estimate
+            noise = stream.standard_gamma(shape, (len(away), len(shape))) / shape
+            yield np.exp(-log_multiplier(away, self.blocks.mean)) * noise
+
+    @cached_property
+    def path(self) -> FloatArray:
+        """Cumulative hazard at the edges of the blocks by draw, stratum after stratum, each from 0.
+
+        Shape (n_draws, n_blocks + n_strata): block b of stratum s lies between b + s and b + s + 1.
+        """
+        blocks = self.blocks
+        found = np.zeros((len(self.coef), len(blocks) + len(blocks.first) - 1))
+        first = 0
+        for multiplier in self._multipliers():
+            rises = multiplier * blocks.hazard
+            rows = found[first : first + len(rises)]
+            for s, (start, stop) in enumerate(itertools.pairwise(blocks.first.tolist())):
+                np.cumsum(rises[:, start:stop], axis=1, out=rows[:, start + s + 1 : stop + s + 1])
+            first += len(rises)
+        return found
 
 
 def _root(covariance: FloatArray) -> FloatArray:
@@ -257,60 +333,156 @@ def _root(covariance: FloatArray) -> FloatArray:
 
 
 def hazard_between(
-    baseline: Baseline, blocks: Blocks, draws: Draws, stratum: IntArray, start: FloatArray, stop: FloatArray
+    baseline: Baseline,
+    draws: Draws,
+    stratum: IntArray,
+    start: FloatArray,
+    stop: FloatArray,
+    *,
+    picked: IntArray | None = None,
+    without_events: bool = False,
 ) -> FloatArray:
     """Cumulative baseline hazard from start to stop by draw, shape (n_draws, n, k).
 
     Parameters
     ----------
-    baseline, blocks : Baseline, Blocks
+    baseline : Baseline
         The step functions.
     draws : Draws
-        Draws to use.
+        Of them.
     stratum : array of shape (n,)
         Stratum of each row.
     start : array of shape (n, 1)
         Days on the clock.
     stop : array of shape (n, k)
         Days on the clock, at or after ``start``.
+    picked : array of int, optional
+        Draws to use; all by default.
+    without_events : bool
+        Give stretches without an event the hazard of :func:`_between_events` in place of 0.
 
     Returns
     -------
     array
         At least 0; NaN beyond the last time of the row's stratum.
     """
-    before = blocks.before(draws.multiplier)
-    rises = _at(baseline, blocks, draws, before, stratum, stop)
-    rises -= _at(baseline, blocks, draws, before, stratum, start)
+    index = np.arange(len(draws.coef)) if picked is None else picked
+    rises = _at(baseline, draws, index, stratum, stop)
+    rises -= _at(baseline, draws, index, stratum, start)
     np.maximum(rises, 0.0, out=rises)
-    rises[:, baseline.beyond(stratum, stop) | baseline.beyond(stratum, start)] = np.nan
+    late = baseline.beyond(stratum, stop) | baseline.beyond(stratum, start)
+    if without_events:
+        gap = _share_of_gap(baseline, stratum, start, stop)
+        short = ~late & (gap > 0)
+        where, ends = np.repeat(stratum, stop.shape[1])[short.ravel()], stop[short]
+        rises[:, short] = np.maximum(rises[:, short], _between_events(baseline, draws, index, where, ends, gap[short]))
+    rises[:, late] = np.nan
     return rises
 
 
-def _at(
-    baseline: Baseline, blocks: Blocks, draws: Draws, before: FloatArray, stratum: IntArray, times: FloatArray
-) -> FloatArray:
+def _rise_of(draws: Draws, index: IntArray, stratum: IntArray, block: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Cumulative hazard ahead of each block by draw, and its rise over the block."""
+    edge = (block + np.maximum(stratum, 0).reshape(-1, *[1] * (block.ndim - 1))).ravel()
+    ahead = draws.path[np.ix_(index, edge)].reshape(len(index), *block.shape)
+    return ahead, draws.path[np.ix_(index, edge + 1)].reshape(ahead.shape) - ahead
+
+
+def _at(baseline: Baseline, draws: Draws, index: IntArray, stratum: IntArray, times: FloatArray) -> FloatArray:
     """Cumulative hazard up to and including each time by draw: whole blocks, then a share of the last."""
+    blocks, first = draws.blocks, baseline.offsets[np.maximum(stratum, 0)][:, None]
     step = baseline.steps_taken(stratum, times)
-    none = step < baseline.offsets[np.maximum(stratum, 0)][:, None]
-    step = np.maximum(step, 0)
-    block = np.searchsorted(blocks.offsets, step, side="right") - 1
-    ahead = baseline.cumulative_hazard[blocks.offsets[:-1]] - baseline.increments[blocks.offsets[:-1]]
-    value = np.take(draws.multiplier, block, axis=1)
-    value *= baseline.cumulative_hazard[step] - ahead[block]
-    value += np.take(before, block, axis=1)
+    none = step < first
+    step = np.maximum(step, first)
+    block = blocks.holding(step)
+    begins = blocks.offsets[:-1]
+    before = baseline.cumulative_hazard[begins] - baseline.increments[begins]
+    value, rise = _rise_of(draws, index, stratum, block)
+    rise *= (baseline.cumulative_hazard[step] - before[block]) / blocks.hazard[block]
+    value += rise
     value[:, none] = 0.0
     if baseline.rounded:
-        value += _begun(baseline, blocks, draws, stratum, times)
+        coming, share = _begun(baseline, stratum, times)
+        block = blocks.holding(coming)
+        value += _rise_of(draws, index, stratum, block)[1] * (
+            baseline.increments[coming] / blocks.hazard[block] * share
+        )
     return value
 
 
-def _begun(baseline: Baseline, blocks: Blocks, draws: Draws, stratum: IntArray, times: FloatArray) -> FloatArray:
-    """Part of the coming rise that is over by each time, where rises are spread over the days before them."""
+def _begun(baseline: Baseline, stratum: IntArray, times: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The coming step, or the last, and the share of it that is over where rises are spread over the days before them."""
+    end = baseline.offsets[np.maximum(stratum, 0) + 1][:, None]
     coming = baseline.steps_taken(stratum, times) + 1
-    over = coming >= baseline.offsets[np.maximum(stratum, 0) + 1][:, None]
-    coming = np.minimum(coming, len(baseline.times) - 1)
+    over, coming = coming >= end, np.minimum(coming, end - 1)
+    if not baseline.rounded:
+        return coming, np.zeros(times.shape)
     share = np.clip((times - baseline.times[coming]) / baseline.rounded + 1.0, 0.0, 1.0)
     share[over] = 0.0
-    block = np.searchsorted(blocks.offsets, coming, side="right") - 1
-    return np.asarray(np.take(draws.multiplier, block, axis=1) * (baseline.increments[coming] * share))
+    return coming, share
+
+
+def _share_of_gap(baseline: Baseline, stratum: IntArray, start: FloatArray, stop: FloatArray) -> FloatArray:
+    """Share of the days between two neighbouring events that a stretch within covers; 0 where it holds an event.
+
+    The first gap opens when somebody is watched, the last one closes when nobody is any more. A gap that a rise is spread
+    over from end to end is none.
+    """
+    own = np.maximum(stratum, 0)[:, None]
+    taken = baseline.steps_taken(stratum, stop)
+    coming = np.minimum(taken + 1, len(baseline.times) - 1)
+    opens = np.where(taken < baseline.offsets[own], baseline.first[own], baseline.times[np.maximum(taken, 0)])
+    ended = taken + 1 < baseline.offsets[own + 1]
+    closes = np.where(ended, baseline.times[coming], baseline.last[own])
+    longer = closes - opens > np.where(ended, baseline.rounded * (1.0 + 1e-6), 0.0)
+    inside = longer & (baseline.steps_taken(stratum, start) == taken)
+    share = (stop - start) / np.where(inside, closes - opens, 1.0)
+    return np.where(inside, np.clip(share, 0.0, 1.0), 0.0)
+
+
+def _between_events(
+    baseline: Baseline, draws: Draws, index: IntArray, stratum: IntArray, stop: FloatArray, share: FloatArray
+) -> FloatArray:
+    r"""Hazard of stretches between two neighbouring events, by draw, shape (n_draws, n).
+
+    The step function says 0 there, without an error. What is known is that n at risk went through a gap of w days
+    without an event. With a flat prior [1]_ the hazard of the gap is E / n with E ~ Exp(1), and where a lone event ends it
+    E is the one of the coming step. But the gap around a given day is longer than others, with n times its hazard
+    Gamma(2), so that h days of it have unbiasedly the mean h / (w n), and as upper end 4.74 times that at 95 %. Their
+    hazard is therefore drawn as :math:`E^2 / 2 \cdot h / (w n)`, of the same mean and with 4.49 for 4.74; and no larger
+    than the coming step as it is drawn, so that no longer stretch has a smaller hazard. Before a step of many events E is
+    that step's quantile. After the last event n is the number at the stretch's end.
+
+    Parameters
+    ----------
+    baseline, draws : Baseline, Draws
+        The step functions.
+    index : array of int
+        Draws to use.
+    stratum, stop : array of shape (n,)
+        Ends of stretches without a step in them.
+    share : array of shape (n,)
+        Of the gap.
+
+    References
+    ----------
+    .. [1] Hanley, J. A. and Lippman-Hand, A. (1983). If nothing goes wrong, is everything all right? *JAMA* 249,
+       1743–1745.
+    """
+    from scipy.special import gammaincc
+
+    own = np.maximum(stratum, 0)
+    taken = baseline.steps_taken(stratum, stop[:, None])[:, 0]
+    step = np.minimum(taken + 1, baseline.offsets[own + 1] - 1)
+    hazard, block = baseline.increments[step], draws.blocks.holding(step)
+    events = np.maximum(hazard**2 / baseline.variance_of_steps[step], 1.0)
+    drawn = _rise_of(draws, index, stratum, block)[1] / draws.blocks.hazard[block]
+    shape = draws.blocks.shape[block]
+    with np.errstate(divide="ignore"):  # far out in the tail, where the coming step is the smaller one
+        lone = 0.5 * np.log(gammaincc(shape, shape * drawn)) ** 2 / events
+    if len(draws.coef) == 1:
+        lone = 1.0 / events[None]  # the estimate itself: the mean
+    fewer, over = np.ones(len(stop)), taken == step
+    for s in np.unique(own[over]):
+        here, support = over & (own == s), baseline.support[s]
+        fewer[here] = support.at(baseline.times[step[here]]) / np.maximum(support.at(stop[here]), 1)
+    return np.asarray(np.minimum(lone * share, drawn) * (hazard * fewer))

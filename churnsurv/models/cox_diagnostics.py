@@ -163,7 +163,7 @@ def proportional_hazards_test(fit: CoxFit, transform: str = "km") -> pd.DataFram
     if not fit.design.terms:
         raise ArgumentError("the model has no terms to test.", hint='CoxModel("plan")')
     ordered = rows.ordered()
-    scale = fit.model.penalizer * (1.0 - fit.model.l1_ratio) * rows.n_spells * rows.scale**2
+    scale = fit.model.penalizer * (1.0 - fit.model.l1_ratio) * rows.spell_weight * rows.scale**2
     name: Transform = transform  # type: ignore[assignment]  # checked above
     found = proportional_hazards_score_test(
         ordered,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +73,8 @@ def estimate_fit(model: CoxModel, table: Any, *, rng: int, draws: int, report: R
         n_spells=episodes.n_spells,
         n_events=int(rows.event.sum()),
         exposure=float(np.sum((rows.stop - rows.start) * (1.0 if rows.weight is None else rows.weight))),
-        independent_gaps=not getattr(episodes.schema.churn, "on_tenure", False),
+        # the baseline's noise takes every spell for one of somebody else, on any clock
+        independent_gaps=not getattr(episodes.schema.churn, "on_tenure", False) or rows.repeated,
         fingerprint=_fingerprint(rows),
         cause=episodes.cause or "",
     )
@@ -85,7 +88,6 @@ def estimate_fit(model: CoxModel, table: Any, *, rng: int, draws: int, report: R
         centre=centre,
         estimate=estimate,
         steps=steps,
-        blocks=blocks,
         draws=Draws.simulate(estimate.coef, estimate.used, blocks, draws, rng),
         seed=rng,
         rows=rows,
@@ -108,7 +110,7 @@ def find_optimum(
         from churnsurv.models.cox_lifelines import elastic_net
 
         return elastic_net(model, rows, ordered, arranged)
-    ridge = model.penalizer * rows.n_spells * rows.scale**2
+    ridge = model.penalizer * rows.spell_weight * rows.scale**2
     optimum = maximise(ordered, arranged, penalizer=ridge, ties=model.ties)
     if optimum.monotone.any():
         raise _separation([term for term, one in zip(terms, optimum.monotone, strict=True) if one], rows)
@@ -144,8 +146,7 @@ def _estimate(
     model: CoxModel, rows: TrainingRows, ordered: CoxRows, arranged: CoxCovariates, optimum: CoxOptimum
 ) -> Estimate:
     covariance, robust = optimum.covariance, None
-    several = rows.n_spells > int(rows.cluster.max()) + 1
-    asked = model.robust if model.robust is not None else several or not rows.whole_weights
+    asked = model.robust if model.robust is not None else rows.repeated or not rows.whole_weights
     if asked and len(optimum.coef):
         score = score_residuals(ordered, arranged, optimum.coef, ties=model.ties, weighted=True)
         robust = clustered_covariance(score, covariance, rows.cluster)
@@ -157,6 +158,8 @@ def _baselines(
 ) -> tuple[Baseline, FloatArray, BoolArray]:
     """Step functions of the strata with events, end to end; the means at risk at each step; which strata have none."""
     found = hazards.baseline(ordered, arranged, coef, ties=model.ties)
+    if not rows.whole_weights:
+        found = tuple(_of_weights(one, mean) for one, mean in zip(found, _mean_weights(ordered), strict=True))
     empty = np.array([len(one.times) == 0 for one in found])
     kept = [(s, one) for s, one in enumerate(found) if not empty[s]]
     for _, one in kept:
@@ -172,6 +175,22 @@ def _baselines(
         rounded=model.rounded or 0.0,
     )
     return steps, np.concatenate([one.mean_x for _, one in kept]), empty
+
+
+def _mean_weights(ordered: CoxRows) -> list[FloatArray]:
+    """Mean weight of the events at each time, each counted by its weight; forwards, of each stratum."""
+    dead, time = ordered.deaths()
+    weight = ordered.weight[dead]
+    mean = np.bincount(time, weight**2, ordered.n_times) / np.bincount(time, weight, ordered.n_times)
+    return [mean[start:stop][::-1] for start, stop in itertools.pairwise(ordered.time_bounds.tolist())]
+
+
+def _of_weights(one: hazards.CoxBaseline, mean: FloatArray) -> hazards.CoxBaseline:
+    r"""Variance of increments whose weights are no frequencies: :math:`\sum w^2 / S^2` in place of :math:`\sum w / S^2`.
+
+    A weight of w is then one event that counts w times, and not w events: the variance does not know the weights' unit.
+    """
+    return replace(one, variances=one.variances * mean)
 
 
 def _support(rows: TrainingRows, ordered: CoxRows, stratum: int) -> Support:

@@ -15,7 +15,7 @@ from churnsurv._validate import check_ci_prob, check_count
 from churnsurv.errors import ArgumentError, CellMismatchError
 from churnsurv.hazards.steps import normal_quantile
 from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows, ValuedRows
-from churnsurv.models.cox_baseline import NO_STRATUM, Baseline, Blocks, Draws, hazard_between
+from churnsurv.models.cox_baseline import NO_STRATUM, Baseline, Draws, hazard_between
 from churnsurv.models.cox_rows import BEFORE, Strata, TrainingRows
 from churnsurv.models.design import Design
 from churnsurv.models.prediction import log_multiplier
@@ -79,8 +79,6 @@ class CoxFit:
         Coefficients and their covariances.
     steps : Baseline
         Efron's step functions.
-    blocks : Blocks
-        Their increments in blocks that share noise.
     draws : Draws
         Coefficients and baselines, drawn together.
     seed : int
@@ -97,7 +95,6 @@ class CoxFit:
     centre: FloatArray
     estimate: Estimate
     steps: Baseline
-    blocks: Blocks
     draws: Draws
     seed: int = 0
     rows: TrainingRows | None = field(default=None, repr=False)
@@ -197,7 +194,7 @@ class CoxFit:
             The same estimate with other draws.
         """
         n_draws = check_count(draws, "draws")
-        made = Draws.simulate(self.estimate.coef, self.estimate.used, self.blocks, n_draws, rng)
+        made = Draws.simulate(self.estimate.coef, self.estimate.used, self.draws.blocks, n_draws, rng)
         return replace(self, draws=made, seed=rng, info=replace(self.info, n_draws=n_draws))
 
     @cached_property
@@ -210,7 +207,7 @@ class CoxFit:
         }
         if self.design.terms:
             variables["coef"] = (("term",), self.draws.coef[None])
-        coords = {"term": np.asarray(self.design.terms, dtype=object), "block": np.arange(len(self.blocks))}
+        coords = {"term": np.asarray(self.design.terms, dtype=object), "block": np.arange(len(self.draws.blocks))}
         return posterior_tree(variables, coords, {})
 
     def _check_rows(self, rows: PatternRows) -> ValuedRows:
@@ -263,20 +260,31 @@ class CoxFit:
             found[stratum == s] = one.at(at[stratum == s])
         return found
 
-    def _picked(self, draws: IntArray | None) -> Draws:
+    def _picked(self, draws: IntArray | None) -> IntArray:
         if draws is None:
-            return self.draws
+            return np.arange(self.n_draws)
         picked = np.asarray(draws, np.int64)
         if picked.size and (picked.min() < 0 or picked.max() >= self.n_draws):
             raise ArgumentError(f"draws must lie between 0 and {self.n_draws - 1}.", hint="fit.n_draws tells how many.")
-        return self.draws.take(picked)
+        return picked
 
-    def _cumulative_hazard(self, rows: PatternRows, start: FloatArray, stop: FloatArray, draws: Draws) -> FloatArray:
+    def _cumulative_hazard(
+        self,
+        rows: PatternRows,
+        start: FloatArray,
+        stop: FloatArray,
+        *,
+        draws: IntArray | None = None,
+        without_events: bool = False,
+    ) -> FloatArray:
         """Own cumulative hazard of each row from start to stop, shape (n_draws, n, k); NaN where there is none."""
-        valued, unseen = self._check_rows(rows), self.unseen(rows)
+        valued, unseen, picked = self._check_rows(rows), self.unseen(rows), self._picked(draws)
         x = np.where(unseen[:, None], 0.0, self.design.matrix(valued.codes, valued.values) - self.centre)
-        value = hazard_between(self.steps, self.blocks, draws, self.strata.of(valued.codes), start, stop)
-        value *= np.exp(log_multiplier(draws.coef, x))[:, :, None]
+        stratum = self.strata.of(valued.codes)
+        value = hazard_between(
+            self.steps, self.draws, stratum, start, stop, picked=picked, without_events=without_events
+        )
+        value *= np.exp(log_multiplier(self.draws.coef[picked], x))[:, :, None]
         value[:, unseen] = np.nan
         return value
 
@@ -299,11 +307,14 @@ class CoxFit:
         array of shape (n_draws, n, k)
             One where ``until <= reached``. NaN beyond the last time at which anybody of the row's stratum was under
             observation (the baseline does not go on, and it is not flat there), and for rows without a prediction
-            (see :meth:`unseen`). A difference of cumulative hazards, so that events at one time count whole.
+            (see :meth:`unseen`). A difference of cumulative hazards, so that events at one time count whole. Between
+            two neighbouring events the step function would promise that nobody leaves, without an error: there the
+            hazard is drawn around that of one event in the whole gap, with a 95 % end of 4.5 of them.
+            Curves of :meth:`predict_survival_function` are Efron's steps.
         """
         reached = np.asarray(rows.reached, float)[:, None]
         until = np.asarray(until, float)
-        value = self._cumulative_hazard(rows, reached, np.maximum(until, reached), self._picked(draws))
+        value = self._cumulative_hazard(rows, reached, np.maximum(until, reached), draws=draws, without_events=True)
         np.exp(np.negative(value, out=value), out=value)
         told = (until <= reached) & ~self.unseen(rows)[:, None]
         value[:, told] = 1.0
@@ -332,7 +343,7 @@ class CoxFit:
         """
         at = np.asarray(times, float)
         n = len(rows.codes)
-        value = self._cumulative_hazard(rows, np.full((n, 1), BEFORE), np.broadcast_to(at, (n, len(at))), self.draws)
+        value = self._cumulative_hazard(rows, np.full((n, 1), BEFORE), np.broadcast_to(at, (n, len(at))))
         return self._predicted(value, rows, at, "cumulative_hazard")
 
     def predict_survival_function(self, rows: PatternRows, times: Sequence[float] | FloatArray) -> xr.DataArray:

@@ -176,7 +176,7 @@ def elastic_net(model: CoxModel, rows: TrainingRows, ordered: CoxRows, arranged:
     import pandas as pd
 
     # lifelines multiplies the penalty with the number of rows
-    per_row = model.penalizer * rows.n_spells / len(rows)
+    per_row = model.penalizer * rows.spell_weight / len(rows)
     fitter = KernelSemiParametricPHFitter(penalizer=per_row, l1_ratio=model.l1_ratio, strata=["stratum"])
     index = pd.Index(rows.stratum, name="stratum")
     columns = (rows.stop, rows.event, np.ones(len(rows)) if rows.weight is None else rows.weight, rows.start)
@@ -259,8 +259,8 @@ def as_lifelines(fit: CoxFit) -> KernelCoxPHFitter:
     present = {name: column for name, column in names.items() if column in frame.columns and column not in terms}
     rows, model, std = fit.training, fit.model, frame[list(terms)].std().to_numpy()
     penalizer: float | FloatArray = model.penalizer
-    if model.penalizer and len(rows) != rows.n_spells:
-        penalizer = model.penalizer * rows.n_spells * rows.scale**2 / (len(rows) * std**2)
+    if model.penalizer and (len(rows) != rows.n_spells or rows.weight is not None):
+        penalizer = model.penalizer * rows.spell_weight * rows.scale**2 / (len(rows) * std**2)
     fitter = KernelCoxPHFitter(penalizer=penalizer, l1_ratio=model.l1_ratio)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of columns with little variance: scaled inside

@@ -42,15 +42,17 @@ class TrainingRows:
     weight : array or None
         Frequencies, > 0.
     x : array of shape (n, n_terms)
-        Columns of the formula, from their mean over spells.
+        Columns of the formula, from their mean over spells by weight.
     scale : array of shape (n_terms,)
-        Their standard deviation over spells.
+        Their standard deviation over spells by weight.
     stratum : array of int
         Position in ``strata``.
     cluster : array of int
         Number of the customer.
     n_spells : int
         Spells behind the rows.
+    spell_weight : float
+        Their weights, summed: their number where there are none.
     strata : tuple of str
         Names of the strata, those without an event included.
     """
@@ -66,6 +68,7 @@ class TrainingRows:
     stratum: IntArray
     cluster: IntArray
     n_spells: int
+    spell_weight: float
     strata: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -76,6 +79,11 @@ class TrainingRows:
         """Sort as the partial likelihood reads."""
         start = self.start if self.start.any() else None
         return order_rows(start, self.stop, self.event, strata=self.stratum, weight=self.weight)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether some customer has several spells."""
+        return self.n_spells > int(self.cluster.max()) + 1
 
     @property
     def whole_weights(self) -> bool:
@@ -253,7 +261,8 @@ def read_rows(model: CoxModel, episodes: EpisodeRows) -> tuple[TrainingRows, Des
     strata, stratum = Strata.bind(model.strata, episodes)
     _check_enough_events(episodes, len(design.terms), penalised=model.penalizer > 0)
     x = design.matrix(episodes.codes, episodes.values)
-    share = share_of_spell(episodes, cluster)
+    weight = None if episodes.weight is None else episodes.weight.astype(np.float64)
+    share = share_of_spell(episodes, cluster) * (1.0 if weight is None else weight)
     centre = np.einsum("i,ij->j", share, x) / share.sum()
     x -= centre
     rows = TrainingRows(
@@ -262,12 +271,13 @@ def read_rows(model: CoxModel, episodes: EpisodeRows) -> tuple[TrainingRows, Des
         start=episodes.start.astype(np.float64),
         stop=episodes.stop.astype(np.float64),
         event=episodes.event > 0,
-        weight=None if episodes.weight is None else episodes.weight.astype(np.float64),
+        weight=weight,
         x=x,
         scale=np.sqrt(np.einsum("i,ij,ij->j", share, x, x) / max(share.sum() - 1.0, 1.0)),
         stratum=stratum,
         cluster=cluster,
         n_spells=episodes.n_spells,
+        spell_weight=float(share.sum()),
         strata=strata.labels(episodes.schema),
     )
     return rows, design, strata, centre

@@ -22,7 +22,7 @@ from churnsurv.tables.schema import CellSchema
 
 def describe(fit: CoxFit) -> tuple[dict[str, Json], dict[str, np.ndarray]]:
     """Return what a file holds of a fit: a body for the manifest, and arrays."""
-    model, estimate, steps, blocks = fit.model, fit.estimate, fit.steps, fit.blocks
+    model, estimate, steps, blocks = fit.model, fit.estimate, fit.steps, fit.draws.blocks
     arrays = {
         "centre": fit.centre,
         "coef": estimate.coef,
@@ -41,7 +41,6 @@ def describe(fit: CoxFit) -> tuple[dict[str, Json], dict[str, np.ndarray]]:
         "block_variance": blocks.variance,
         "block_mean": blocks.mean,
         "draws_coef": fit.draws.coef,
-        "draws_multiplier": fit.draws.multiplier,
     }
     if estimate.robust is not None:
         arrays["robust"] = estimate.robust
@@ -98,10 +97,10 @@ def build(body: Mapping[str, Json], arrays: Mapping[str, np.ndarray], schema: Ce
     )
     steps = _baseline(arrays, strata.labels(schema), model.rounded or 0.0)
     blocks = _blocks(arrays, steps, n_terms)
-    draws = Draws(_floats(arrays["draws_coef"]), _floats(arrays["draws_multiplier"]))
-    fits = draws.coef.shape == (info.n_draws, n_terms) and draws.multiplier.shape == (info.n_draws, len(blocks))
-    sound = np.all(np.isfinite(draws.coef)) and np.all((draws.multiplier >= 0) & np.isfinite(draws.multiplier))
-    _check(fits and bool(sound) and info.n_draws > 0, "draws are not those of its coefficients and baselines")
+    seed = int(cast(int, body["seed"]))
+    draws = Draws(_floats(arrays["draws_coef"]), estimate.coef, blocks, seed)
+    fits = draws.coef.shape == (info.n_draws, n_terms) and bool(np.all(np.isfinite(draws.coef)))
+    _check(fits and info.n_draws > 0 and seed >= 0, "draws are not those of its coefficients")
     return CoxFit(
         model=model,
         schema=schema,
@@ -111,9 +110,8 @@ def build(body: Mapping[str, Json], arrays: Mapping[str, np.ndarray], schema: Ce
         centre=_floats(arrays["centre"]),
         estimate=estimate,
         steps=steps,
-        blocks=blocks,
         draws=draws,
-        seed=int(cast(int, body["seed"])),
+        seed=seed,
     )
 
 

@@ -195,7 +195,9 @@ class SpellTable:
             For a sample of everyone who was there within the last ``follow_up`` units: each row enters at
             ``max(duration − follow_up, 0)``. Whoever left earlier is not in such a sample.
         weight : str, optional
-            Column of weights, > 0; a weight of 2 is a row that occurs twice. Row models use them; cells refuse.
+            Column of weights, > 0: whole ones are frequencies, others weigh. With ``CoxModel`` a weight of 2 is a row that
+            occurs twice up to ties: under Efron's the two events of such a row are not taken apart, as in R. Row models
+            use weights; cells refuse.
         open : str, optional
             Column of 0 and 1: who is still a customer now, and can be scored. By default everyone without an event.
         values, labels : sequence of str

@@ -23,7 +23,8 @@ from churnsurv.errors import (
 )
 from churnsurv.models.base import SurvivalFit
 from churnsurv.models.cox import CoxModel
-from churnsurv.models.cox_baseline import MOST_BLOCKS
+from churnsurv.models.cox_baseline import Blocks
+from churnsurv.tables.contracts import Cancellation
 from churnsurv.tables.schema import UNSEEN
 from tests.models.cox_data import rows_of, simulated
 from tests.models.rows import Episodes, episodes, open_rows
@@ -321,10 +322,11 @@ def test_a_stratum_without_events_is_not_promised_to_stay(data):
 
 def test_blocks_of_noise_are_bounded():
     fit = CoxModel("a").fit(rows_of(simulated(3000, seed=9)), draws=8)
-    assert len(fit.steps.times) > 2 * MOST_BLOCKS
-    assert len(fit.blocks) == MOST_BLOCKS
-    assert fit.blocks.hazard.sum() == pytest.approx(fit.steps.cumulative_hazard[-1])
-    assert fit.blocks.variance.sum() == pytest.approx(fit.steps.variance[-1])
+    assert len(fit.draws.blocks) == len(fit.steps.times)
+    blocks = Blocks.of(fit.steps, fit.draws.blocks.mean, most=500)
+    assert 400 < len(blocks) <= 500 < len(fit.steps.times) / 2
+    assert blocks.hazard.sum() == pytest.approx(fit.steps.cumulative_hazard[-1])
+    assert blocks.variance.sum() == pytest.approx(fit.steps.variance[-1])
 
 
 def test_one_draw_is_the_estimate(rows, fit):
@@ -461,6 +463,32 @@ def test_the_clock_of_gaps_is_said(fit):
     assert fit.info.exposure == pytest.approx(float(np.sum(fit.rows.stop - fit.rows.start)))
 
 
+def test_repeated_contracts_are_said(data):
+    """The noise of the baseline knows no customers: also on the clock of tenure, where somebody has several."""
+    tenure = Cancellation(("cancelled",), origin="kind:signup")
+    assert not CoxModel("a").fit(rows_of(data, churn=tenure), draws=1).info.independent_gaps
+    customer = np.array([f"c{i // 2}" for i in range(600)], dtype=object)
+    several = CoxModel("a").fit(rows_of(data, churn=tenure, customer=customer, spell=np.arange(600) % 2), draws=1)
+    assert several.info.independent_gaps
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.3])
+def test_a_penalty_takes_whole_weights_for_repetitions(data, l1_ratio):
+    """Times without ties among rows of weight above 1 with an event: there Efron's ties tell the two apart."""
+    stream = np.random.default_rng(3)
+    weight = np.where(data["event"] == 1, 1, stream.integers(1, 6, 600))
+    model = CoxModel("a + b + plan", penalizer=0.1, l1_ratio=l1_ratio)
+    weighted = model.fit(rows_of(data, weight=weight), draws=1)
+    again = np.repeat(np.arange(600), weight)
+    repeated = model.fit(rows_of({name: values[again] for name, values in data.items()}), draws=1)
+    np.testing.assert_allclose(weighted.coef, repeated.coef, rtol=1e-5)
+    np.testing.assert_allclose(weighted.centre, repeated.centre, rtol=1e-10)
+    np.testing.assert_allclose(weighted.rows.scale, repeated.rows.scale, rtol=1e-10)
+    np.testing.assert_allclose(weighted.baseline["hazard"], repeated.baseline["hazard"], rtol=1e-5)
+    if not l1_ratio:
+        np.testing.assert_allclose(weighted.lifelines.params_, weighted.coef, rtol=1e-5)
+
+
 @pytest.mark.parametrize("which", ["fit", "stratified"])
 def test_a_saved_fit_predicts_the_same(which, request, rows, tmp_path):
     fit = request.getfixturevalue(which)
@@ -519,7 +547,7 @@ def test_no_customer_is_in_a_file(data, tmp_path):
         ("block_variance", lambda a: a * 0),
         ("block_mean", lambda a: a[:, :1]),
         ("draws_coef", lambda a: a[1:]),
-        ("draws_multiplier", lambda a: -a),
+        ("draws_coef", lambda a: a * np.nan),
         ("stratum_levels", lambda a: a + 5),
     ],
 )
