@@ -26,6 +26,7 @@ _HOMES = {
     "SpellTable": "churnsurv.tables.spells",
     "PeriodTable": "churnsurv.tables.periods",
     "CellTable": "churnsurv.tables.cells",
+    "Episodes": "churnsurv.tables.episodes",
     "Quantiles": "churnsurv.tables.bins",
     "Count": "churnsurv.tables.features",
     "Rhythm": "churnsurv.tables.features",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from churnsurv.tables.churn import Silence as Silence
     from churnsurv.tables.contracts import Cancellation as Cancellation
     from churnsurv.tables.contracts import Inactivity as Inactivity
+    from churnsurv.tables.episodes import Episodes as Episodes
     from churnsurv.tables.events import EventLog as EventLog
     from churnsurv.tables.features import Arrival as Arrival
     from churnsurv.tables.features import Count as Count

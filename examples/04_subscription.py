@@ -11,7 +11,6 @@ from pathlib import Path
 import churnsurv as cs
 from churnsurv.datasets import load_telco, simulate_subscription
 from churnsurv.hazards import kaplan_meier
-from churnsurv.tables.episodes import Episodes
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "subscription")
 out.mkdir(parents=True, exist_ok=True)
@@ -45,7 +44,7 @@ spells = cs.SpellTable.from_events(business.log, business.window, churn)
 print(spells)
 
 features = [cs.Value("signup", "plan", name="plan"), cs.Value("signup", "country", name="country")]
-rows = Episodes.from_periods(cs.PeriodTable.from_spells(spells, features=features))
+rows = cs.Episodes.from_periods(cs.PeriodTable.from_spells(spells, features=features))
 fits = cs.CompetingFits(
     {cause: cs.WeibullModel("plan + country").fit(rows.with_cause(cause), rng=1) for cause in churn.causes}
 )

@@ -427,3 +427,21 @@ def check_spacing(times: FloatArray, rounded: float | None, name: str) -> None:
             consequence="Times that are told apart are known better than that.",
             hint=f"{name}(..., rounded={gaps.min():g}), or leave it out.",
         )
+
+
+def check_fitted(fit: object) -> None:
+    """Refuse a model that has not been fitted where a fit is needed.
+
+    Raises
+    ------
+    ArgumentError
+        With the call to write.
+    """
+    if not hasattr(fit, "conditional_survival"):
+        name = type(fit).__name__
+        raise ArgumentError(
+            f"{name} is no fit: nothing has been learnt yet." if hasattr(fit, "fit") else f"{name} is no fit.",
+            hint=f"write {name}(…).fit(table) first."
+            if hasattr(fit, "fit")
+            else "pass what model.fit(table) returned.",
+        )

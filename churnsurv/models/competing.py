@@ -13,7 +13,7 @@ import numpy as np
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError
 from churnsurv.hazards.incidence import added
-from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows, SurvivalFit
+from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows, SurvivalFit, check_fitted
 from churnsurv.models.competing_info import check_different, further_uniform, joined_info, paired_draws
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.competing_schema import common_schema
@@ -102,6 +102,8 @@ class CompetingFits:
         """Check once, and put the causes in the order of the definition."""
         if not isinstance(self.fits, Mapping) or not self.fits:
             raise ArgumentError("fits= names no cause.", hint='write CompetingFits({"cancelled": fit, …}).')
+        for fit in self.fits.values():
+            check_fitted(fit)
         causes = next(iter(self.fits.values())).schema.causes
         missing, extra = [c for c in causes if c not in self.fits], [c for c in self.fits if c not in causes]
         if missing or extra:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churnsurv.errors import ArgumentError, EmptyDataError, HorizonError, UnreliableFitError
+from churnsurv.models.base import check_fitted
 from churnsurv.models.competing import CompetingFits
 from churnsurv.risk.caveats import caveats_of, warn_of_independence
 from churnsurv.risk.columns import RiskColumns
@@ -16,10 +17,10 @@ from churnsurv.risk.questions import question_of
 from churnsurv.risk.table import RiskTable
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.open_spells import OpenSpells, check_same_definition
+from churnsurv.tables.spells import SpellTable
 
 if TYPE_CHECKING:
     from churnsurv.models.base import SurvivalFit
-    from churnsurv.tables.spells import SpellTable
 
 Progress = Callable[[float, str], None]
 
@@ -105,7 +106,14 @@ def churn_risk(
     EmptyDataError
         If nobody is at risk.
     """
+    if not isinstance(spells, SpellTable):
+        raise ArgumentError(
+            f"churn_risk was given {type(spells).__name__} for the spells.",
+            consequence="A customer's whole history matters to what they will do.",
+            hint="write churn_risk(fit, spells): the table that SpellTable.from_events or from_durations made.",
+        )
     fit = CompetingFits(fit) if isinstance(fit, Mapping) else fit
+    check_fitted(fit)
     horizons = _check_horizons(spells, horizon)
     _check_numbers(ci_prob=ci_prob, n_draws=n_draws, chunk_size=chunk_size)
     check_same_definition(spells, fit.schema)
@@ -128,6 +136,7 @@ def churn_risk(
             done = sum(len(p.customer_id) for p in parts)
             progress(done / spells.n_open, f"{done:,} of {spells.n_open:,} customers")
     columns = RiskColumns.joined(parts)
+    _check_told(columns, horizons)
     totals = futures.totals(columns)
     sums, caveats = totals.pop(ANY), caveats_of(fit, spells, horizons)
     table = RiskTable(fit, spells, horizons, ci_prob, rng, index, columns, sums, caveats, question, totals)
@@ -183,6 +192,19 @@ def _check_steps(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ..
             f"between them: {', '.join(f'{h:g}' for h in between)} days.",
             consequence="The curve moves at the units' ends only: within 30 days of a month's end nobody would ever leave.",
             hint=f"{stepping[0]}(…, rounded={grain:g}) lets it move evenly within the unit; or ask for horizon=[{whole}].",
+        )
+
+
+def _check_told(columns: RiskColumns, horizons: tuple[float, ...]) -> None:
+    """Refuse horizons that nobody could be told, where others could: they would leave no customer to add up."""
+    told = (columns.status != "refused").any(axis=0)
+    lost = [f"{h:g}" for h, one in zip(horizons, told, strict=True) if not one]
+    if lost and told.any():
+        kept = ", ".join(f"{h:g}" for h, one in zip(horizons, told, strict=True) if one)
+        raise HorizonError(
+            f"nobody's risk can be told within {' or '.join(lost)} days: it lies beyond all that the fit has seen.",
+            consequence="Totals count the customers who could be told at every horizon, and there would be none.",
+            hint=f"ask for horizon=[{kept}], or fit a WeibullModel, which goes on beyond the data and says so.",
         )
 
 

@@ -293,6 +293,9 @@ class RiskTable:
         lines += [self._line(row, "") for row in self.totals().itertuples()]
         for cause in self.cause_sums:
             lines += [self._line(row, f", {cause}") for row in self.totals(cause=cause).itertuples()]
+        refused = int(self.totals()["n_refused"].iloc[0])
+        if refused:
+            lines.append(f"  not counted: {refused:,} customers whose risk could not be told at some horizon (refused)")
         return "\n".join([*lines, *(f"  note: {text}" for text in self.caveats)])
 
     def _line(self, row: object, what: str) -> str:

@@ -66,7 +66,7 @@ class Origin:
             raise ArgumentError(
                 f"origin={text!r} does not say where a customer's tenure begins.",
                 consequence="The first event in a log is a birth only if it is said to be one.",
-                hint=f"origin is {_ORIGINS}.",
+                hint=f"origin is {_ORIGINS}; the column itself is named when the log is made, EventLog.from_file(…, origin=…).",
             )
         return cls("burn-in", days=days)
 

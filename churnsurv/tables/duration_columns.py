@@ -160,7 +160,7 @@ def _check_codes(source: Source, column: str, found: list[tuple[str, int]], n_ca
             count=int(count),
             total=int(total),
             consequence="A code without a meaning would count as churn, or as none.",
-            hint='name the codes 1…K, causes=("cancelled", "payment_failed"), or say what they mean: churned={2: 1, 1: 0}.',
+            hint='name the codes 1…K, causes=("cancelled", "payment_failed"), or say what they mean: churned={0: 0, 2: 1}.',
         )
 
 
@@ -181,17 +181,30 @@ def _codes(column: str, found: list[tuple[str, int]], churned: Churned, n_causes
                 f"churned={dict(churned)!r} does not say what {left[0]!r} in {column!r} means; there are {_shown(found)}.",
                 column=column,
                 consequence="They would silently count as censored, or be lost.",
-                hint=f"name every value, for example churned={{{', '.join(f'{value!r}: 0' for value in present[:4])}}}.",
+                hint=f"name every value, for example churned={_example(present)}.",
+            )
+        if not any(codes.values()):
+            raise ArgumentError(
+                f"churned={dict(churned)!r} calls no value an event.",
+                consequence="Nobody would ever leave.",
+                hint=f"give churn the code 1, for example churned={_example(present)}.",
             )
         return {value: int(codes[_number_text(value, codes)]) for value in present}
-    if not isinstance(churned, str) or churned not in present or len(present) > 2:
+    word = _text(churned)
+    if word not in present or len(present) > 2:
         raise ArgumentError(
             f"churned={churned!r} is not one of two values in {column!r}; there are {_shown(found)}.",
             column=column,
             consequence="Every other value would silently count as censored.",
-            hint=f"name every value: churned={{{', '.join(f'{value!r}: 0' for value in present[:4])}}}, with 1 for churn.",
+            hint=f"say which is churn, for example churned={present[-1]!r}, or what each means: churned={_example(present)}.",
         )
-    return {value: int(value == churned) for value in present}
+    return {value: int(value == word) for value in present}
+
+
+def _example(present: list[str]) -> str:
+    """A mapping of the values that are there, the last of them as churn."""
+    shown = present[:4]
+    return "{" + ", ".join(f"{value!r}: {int(value == shown[-1])}" for value in shown) + "}"
 
 
 def _text(value: object) -> str:

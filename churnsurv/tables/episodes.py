@@ -120,6 +120,8 @@ class Episodes:
         bins : mapping, optional
             As in :meth:`from_periods`.
         """
+        if spells.cause is not None and spells.whole is not None:
+            return cls.from_spells(spells.whole, bins=bins).with_cause(spells.cause)
         return cls.from_periods(PeriodTable.from_spells(spells), bins=bins)
 
     def with_cause(self, cause: str) -> Episodes:

@@ -71,3 +71,20 @@ def warn_of_sparse_ends(log: EventLog, start: int, end: int) -> None:
                 f" pause is {longest} days. {consequence} Hint: state the window in which the log is complete.",
                 DataWarning, stacklevel=4,
             )  # fmt: skip
+
+
+def check_overlap(log: EventLog, window: ObservationWindow, start: int) -> None:
+    """Refuse a window that begins after the log has ended: all that was running would seem to run on.
+
+    Raises
+    ------
+    WindowError
+        With the log's own span.
+    """
+    if log.span[1] < start:
+        raise WindowError(
+            f"no event lies in the window {window.start} to {window.end}; the log's last is of"
+            f" {moment_of(log.span[1]):%Y-%m-%d %H:%M} UTC.",
+            consequence="Nobody would be seen to leave, and everybody to stay.",
+            hint="state the window in which the log is complete.",
+        )

@@ -17,7 +17,7 @@ from churnsurv.tables.engines import Engine, Relation, quote, sql_list
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.faults import Fault
 from churnsurv.tables.features import Feature
-from churnsurv.tables.log_checks import check_future, check_kinds, warn_of_sparse_ends
+from churnsurv.tables.log_checks import check_future, check_kinds, check_overlap, warn_of_sparse_ends
 from churnsurv.tables.window import DAY_US, ObservationWindow
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class SpellTable:
         Covariates that came with durations; the features that their periods have unless told otherwise.
     weighted : bool
         Whether the relation holds a column ``weight``.
+    whole : SpellTable or None
+        The table with all causes that this one was taken from by :meth:`with_cause`.
     grain : float or None
         Days of the unit where every duration is a whole number of units, so that events are known to a unit only;
         ``None`` otherwise. Between two multiples of it a curve made of steps stands still.
@@ -85,6 +87,7 @@ class SpellTable:
     baseline: tuple[Feature, ...] = ()
     weighted: bool = False
     grain: float | None = None
+    whole: SpellTable | None = None
 
     @classmethod
     def from_events(cls, log: EventLog, window: ObservationWindow, churn: ChurnDefinition) -> SpellTable:
@@ -129,10 +132,16 @@ class SpellTable:
                 f"{type(churn).__name__} is not a churn definition that this version cuts spells by.",
                 hint='write Silence(kinds=("order",), days=90) or Cancellation(("cancelled",), origin="kind:signup").',
             )
+        if not isinstance(log, EventLog) or not isinstance(window, ObservationWindow):
+            raise ArgumentError(
+                f"from_events was given {type(log).__name__} and {type(window).__name__} for log and window.",
+                hint='write SpellTable.from_events(log, ObservationWindow("2024-01-01", "2025-01-01"), churn).',
+            )
         start, end = window.resolve(log.timezone)
         named = (*churn.terminal,) if isinstance(churn, Silence) else getattr(churn, "reactivation", ())
         check_kinds(log, tuple(dict.fromkeys((*churn.kinds, *churn.opening, *named))))
         check_future(log, window, end)
+        check_overlap(log, window, start)
         warn_of_sparse_ends(log, start, end)
         relation, faults = _cut(log, churn, start, end)
         return cls.of_relation(
@@ -384,7 +393,7 @@ class SpellTable:
         relation = self.engine.create(
             "spells", f"SELECT * REPLACE (CASE WHEN event = {k} THEN 1 ELSE 0 END AS event) FROM {self.table}"
         )
-        return replace(self, relation=relation, n_events=(self.n_events[k - 1],), cause=cause)
+        return replace(self, relation=relation, n_events=(self.n_events[k - 1],), cause=cause, whole=self)
 
     def __repr__(self) -> str:
         """One line: how many spells, events and open ones."""

@@ -17,6 +17,7 @@ from churnsurv.errors import (
     HorizonError,
     TimeFormatError,
     UnknownKindError,
+    WindowError,
 )
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.contracts import Cancellation, Inactivity, Origin, definition_from_json
@@ -327,6 +328,8 @@ def test_unknown_kinds_unknown_origins_and_horizons_behind_are_refused(contracts
     with refuses(DefinitionError, "belongs to durations"):
         contracts(rows, Cancellation(("quit",), origin="stated"))
     with refuses(EmptyDataError, "no signup lies in the window"):
+        contracts([("a", "2023-01-02", "signup"), ("a", "2023-01-04", "quit"), ("b", "2024-01-04", "unpaid")])
+    with refuses(WindowError, "no event lies in the window 2024-01-01 to 2024-01-31; the log's last is of 2023-01-04"):
         contracts([("a", "2023-01-02", "signup"), ("a", "2023-01-04", "quit"), ("b", "2023-01-04", "unpaid")])
     with refuses(HorizonError, "a horizon of 0 days is not ahead"):
         SIGNUP.check_horizon(0)

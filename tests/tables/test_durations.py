@@ -165,7 +165,7 @@ def test_durations_go_all_the_way_to_cells_episodes_and_open_spells(read):
     cells = CellTable.from_periods(periods, by=["plan"])
     assert cells.labels("plan").tolist() == ["a", "a", "a", "b", "b"]
     assert cells.n_events[:, 0].tolist() == [1, 0, 1, 0, 0]
-    assert cells.exposure.tolist() == [3.0, 2.0, 1.0, 2.0, 1.0]
+    assert cells.exposure.tolist() == [2.5, 2.0, 0.5, 2.0, 1.0]  # half of the day in which somebody leaves is not lived
     episodes = Episodes.from_spells(spells)
     assert (episodes.start.tolist(), episodes.stop.tolist(), episodes.event.tolist()) == (
         [0, 0, 0],
