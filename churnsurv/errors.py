@@ -263,6 +263,22 @@ class HorizonError(ChurnsurvError, ValueError):
     code = "horizon"
 
 
+class UnreachableHorizonError(HorizonError):
+    """Nobody could be told the risk within some horizon, though within others.
+
+    Parameters
+    ----------
+    within : tuple of float
+        Horizons within which somebody could.
+    """
+
+    code = "unreachable-horizon"
+
+    def __init__(self, what: str, *, within: tuple[float, ...], consequence: str = "", hint: str = "") -> None:
+        self.within = within
+        super().__init__(what, consequence=consequence, hint=hint)
+
+
 class UnreliableFitError(ChurnsurvError, RuntimeError):
     """A fit that failed its gate is asked for numbers without acknowledgement."""
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from churnsurv.analysis.notes import noting
 from churnsurv.analysis.settings import Analysis, check_seed, default_horizons
-from churnsurv.errors import ArgumentError, ChurnsurvError, DataWarning, DefinitionError, SeparationError
+from churnsurv.errors import (
+    ArgumentError,
+    ChurnsurvError,
+    DataWarning,
+    DefinitionError,
+    SeparationError,
+    UnreachableHorizonError,
+)
 from churnsurv.tables.cells import CellTable
 from churnsurv.tables.churn import ChurnDefinition, Silence
 from churnsurv.tables.episodes import Episodes
@@ -296,8 +303,16 @@ def _risk(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...], see
     from churnsurv.risk.predict import churn_risk
 
     tell("risk", 0.0)
+
     # A failed gate is told by status, banner and summary; refusing here would leave the user with nothing to look at.
-    return churn_risk(fit, spells, horizons, rng=seed, allow_unreliable=True, progress=lambda d, _: tell("risk", d))
+    def told(ahead: tuple[float, ...]) -> RiskTable:
+        return churn_risk(fit, spells, ahead, rng=seed, allow_unreliable=True, progress=lambda d, _: tell("risk", d))
+
+    try:
+        return told(horizons)
+    except UnreachableHorizonError as error:
+        warnings.warn(f"{error.what[0].upper()}{error.what[1:]} It is left out.", DataWarning, stacklevel=2)
+        return told(error.within)
 
 
 def _models(fit: SurvivalFit) -> list[Any]:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from churnsurv.errors import ArgumentError, EmptyDataError, HorizonError, UnreliableFitError
+from churnsurv.errors import (
+    ArgumentError,
+    EmptyDataError,
+    HorizonError,
+    UnreachableHorizonError,
+    UnreliableFitError,
+)
 from churnsurv.models.base import check_fitted
 from churnsurv.models.competing import CompetingFits
 from churnsurv.risk.caveats import caveats_of, warn_of_independence
@@ -201,10 +207,11 @@ def _check_told(columns: RiskColumns, horizons: tuple[float, ...]) -> None:
     lost = [f"{h:g}" for h, one in zip(horizons, told, strict=True) if not one]
     if lost and told.any():
         kept = ", ".join(f"{h:g}" for h, one in zip(horizons, told, strict=True) if one)
-        raise HorizonError(
+        raise UnreachableHorizonError(
             f"nobody's risk can be told within {' or '.join(lost)} days: it lies beyond all that the fit has seen.",
             consequence="Totals count the customers who could be told at every horizon, and there would be none.",
             hint=f"ask for horizon=[{kept}], or fit a WeibullModel, which goes on beyond the data and says so.",
+            within=tuple(h for h, one in zip(horizons, told, strict=True) if one),
         )
 
 

@@ -122,7 +122,6 @@ def test_steps_follow_definition_and_model():
         ({"model": "forest"}, ArgumentError),
         ({"activity": ("login",), "horizons": (400,)}, ArgumentError),
         ({"horizons": (-1,)}, HorizonError),
-        ({"rounded": 30.4375, "horizons": (30,)}, ArgumentError),
         ({"churn": Inactivity(90, ("order",), "first")}, DefinitionError),
         ({"churn": Silence(("order",), 90), "cause": "return"}, ArgumentError),
         ({"churn": Silence(("order",), 90), "activity": ("login",)}, ArgumentError),

@@ -22,7 +22,14 @@ from churnsurv import (
     churn_risk,
 )
 from churnsurv.datasets import simulate_subscription
-from churnsurv.errors import ApproximationWarning, ArgumentError, DefinitionError, HorizonError, UnreliableFitError
+from churnsurv.errors import (
+    ApproximationWarning,
+    ArgumentError,
+    DefinitionError,
+    HorizonError,
+    UnreachableHorizonError,
+    UnreliableFitError,
+)
 from churnsurv.models.base import FitInfo
 from churnsurv.models.competing import CompetingFits
 from churnsurv.tables.contracts import Cancellation, Inactivity
@@ -415,3 +422,16 @@ def test_a_fit_of_one_cause_does_not_tell_of_another(refuses):
         churn_risk(fit, spells.with_cause("payment_failed"), 30)
     with refuses(ArgumentError, "the fit given for 'cancelled' has learnt from 'payment_failed'"):
         CompetingFits({"payment_failed": fit, "cancelled": KaplanMeierModel().fit(spells.with_cause("payment_failed"))})
+
+
+def test_a_horizon_nobody_can_be_told_is_refused_and_the_others_named():
+    business = simulate_subscription(300, rng=1)
+    spells = SpellTable.from_events(
+        business.log, business.window, Cancellation(business.truth.causes, origin="kind:signup")
+    ).with_cause("cancelled")
+    with pytest.raises(UnreachableHorizonError, match="nobody's risk can be told within 9000 days") as refused:
+        churn_risk(KaplanMeierModel().fit(spells), spells, [30, 9000])
+    assert refused.value.within == (30.0,)
+    assert "horizon=[30]" in str(refused.value)
+    text = repr(churn_risk(KaplanMeierModel().fit(spells), spells, [30, 700]))
+    assert "customers whose risk could not be told at some horizon (refused)" in text
