@@ -14,6 +14,7 @@ from churnsurv.errors import (
     EmptyDataError,
     HorizonError,
     UnknownKindError,
+    WindowError,
 )
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.spells import SpellTable
@@ -195,6 +196,8 @@ def test_events_before_the_window_are_not_used_and_counted(gaps, make_log):
 
 def test_a_window_without_activity_is_refused(make_log, refuses):
     with refuses(EmptyDataError, "no order lies in the window 2024-01-01 to 2024-01-31.", "time zone"):
+        SpellTable.from_events(make_log([("a", "2023-01-01"), ("a", "2024-01-02", "login")]), JANUARY, ORDERS)
+    with refuses(WindowError, "no event lies in the window 2024-01-01 to 2024-01-31; the log's last is of 2023-01-01"):
         SpellTable.from_events(make_log([("a", "2023-01-01")]), JANUARY, ORDERS)
 
 
