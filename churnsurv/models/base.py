@@ -445,3 +445,21 @@ def check_fitted(fit: object) -> None:
             if hasattr(fit, "fit")
             else "pass what model.fit(table) returned.",
         )
+
+
+class Groupless:
+    """What a fit without group effects answers when it is asked about groups."""
+
+    def new_group(self, rows: PatternRows) -> BoolArray:
+        """No row, shape (n,): there are no groups."""
+        return np.zeros(len(rows.codes), bool)
+
+    def new_group_name(self, rows: NamedRows) -> StrArray:
+        """Nothing, shape (n,): there are no groups."""
+        return np.full(len(rows.codes), "", dtype=object)
+
+    def joint_survival(
+        self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
+    ) -> FloatArray:
+        """``conditional_survival``: there are no groups whose effect customers could share."""
+        return cast(SurvivalFit, self).conditional_survival(rows, until, draws=draws)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
+from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv._validate import check_ci_prob, check_count
 from churnsurv.errors import ArgumentError, CellMismatchError
 from churnsurv.hazards.steps import normal_quantile
-from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows, ValuedRows
+from churnsurv.models.base import FitInfo, Groupless, PatternRows, ReachedRows, ValuedRows
 from churnsurv.models.cox_baseline import NO_STRATUM, Baseline, Draws, hazard_between
 from churnsurv.models.cox_rows import BEFORE, Strata, TrainingRows
 from churnsurv.models.design import Design
@@ -58,7 +58,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class CoxFit:
+class CoxFit(Groupless):
     """Estimate of a :class:`~churnsurv.models.cox.CoxModel`.
 
     Parameters
@@ -229,14 +229,6 @@ class CoxFit:
         bad: BoolArray = self.design.unseen(valued.codes, valued.values) | (self.strata.of(valued.codes) == NO_STRATUM)
         return bad
 
-    def new_group(self, rows: PatternRows) -> BoolArray:
-        """No row: there are no groups."""
-        return np.zeros(len(rows.codes), bool)
-
-    def new_group_name(self, rows: NamedRows) -> StrArray:
-        """Nothing: there are no groups."""
-        return np.full(len(rows.codes), "", dtype=object)
-
     def n_at_risk(self, times: FloatArray, rows: PatternRows | None = None) -> IntArray:
         """Training spells at risk just before each time, 0 beyond the last.
 
@@ -319,12 +311,6 @@ class CoxFit:
         told = (until <= reached) & ~self.unseen(rows)[:, None]
         value[:, told] = 1.0
         return value
-
-    def joint_survival(
-        self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
-    ) -> FloatArray:
-        """:meth:`conditional_survival`: there are no groups whose effect customers could share."""
-        return self.conditional_survival(rows, until, draws=draws)
 
     def predict_cumulative_hazard(self, rows: PatternRows, times: Sequence[float] | FloatArray) -> xr.DataArray:
         """Cumulative hazard of each row from time zero up to each time.

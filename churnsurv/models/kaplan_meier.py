@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
+from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv.errors import ArgumentError, EmptyDataError
 from churnsurv.hazards.nonparametric import kaplan_meier
 from churnsurv.hazards.steps import value_at
 from churnsurv.models.base import (
     FitInfo,
     FitsOn,
-    NamedRows,
+    Groupless,
     PatternRows,
     Progress,
     ReachedRows,
@@ -142,7 +142,7 @@ class Steps:
 
 
 @dataclass(frozen=True, eq=False)
-class KaplanMeierFit:
+class KaplanMeierFit(Groupless):
     """The curve as a fit: one chain, one draw.
 
     Parameters
@@ -213,20 +213,6 @@ class KaplanMeierFit:
         """Training spells still at risk just before each time, 0 beyond the last; of all spells, whatever the rows."""
         at = np.searchsorted(self.steps.times, np.asarray(times, float), side="left")
         return np.append(self.steps.n_at_risk, 0)[at]
-
-    def joint_survival(
-        self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
-    ) -> FloatArray:
-        """:meth:`conditional_survival`: there are no groups whose effect customers could share."""
-        return self.conditional_survival(rows, until, draws=draws)
-
-    def new_group(self, rows: PatternRows) -> BoolArray:
-        """No row: there are no groups."""
-        return np.zeros(len(rows.codes), bool)
-
-    def new_group_name(self, rows: NamedRows) -> StrArray:
-        """Nothing: there are no groups."""
-        return np.full(len(rows.codes), "", dtype=object)
 
     def unseen(self, rows: PatternRows) -> BoolArray:
         """No row: there are no fixed effects."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
+from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv._validate import check_count
 from churnsurv.errors import ArgumentError, CellMismatchError
 from churnsurv.hazards.weibull import cumulative_hazard_between, restricted_mean
-from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows, ValuedRows
+from churnsurv.models.base import FitInfo, Groupless, PatternRows, ReachedRows, ValuedRows
 from churnsurv.models.design import Design
 from churnsurv.models.prediction import log_multiplier
 from churnsurv.models.support import Support
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class WeibullFit:
+class WeibullFit(Groupless):
     """Estimate of a :class:`~churnsurv.models.weibull.WeibullModel`.
 
     Parameters
@@ -197,14 +197,6 @@ class WeibullFit:
         known = self._check_rows(rows)
         return self.design.unseen(known.codes, known.values) | self.shape_design.unseen(known.codes, known.values)
 
-    def new_group(self, rows: PatternRows) -> BoolArray:
-        """No row: there are no groups."""
-        return np.zeros(len(rows.codes), bool)
-
-    def new_group_name(self, rows: NamedRows) -> StrArray:
-        """Nothing: there are no groups."""
-        return np.full(len(rows.codes), "", dtype=object)
-
     def n_at_risk(self, times: FloatArray, rows: PatternRows | None = None) -> IntArray:
         """Training spells at risk just before each time, 0 beyond the last: where they are few, answers extrapolate.
 
@@ -269,12 +261,6 @@ class WeibullFit:
         if picked.size and (picked.min() < 0 or picked.max() >= self.n_draws):
             raise ArgumentError(f"draws must lie between 0 and {self.n_draws - 1}.", hint="fit.n_draws tells how many.")
         return self.draws[picked]
-
-    def joint_survival(
-        self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
-    ) -> FloatArray:
-        """:meth:`conditional_survival`: there are no groups whose effect customers could share."""
-        return self.conditional_survival(rows, until, draws=draws)
 
     def predict_cumulative_hazard(self, rows: PatternRows, times: Sequence[float] | FloatArray) -> xr.DataArray:
         """Cumulative hazard of each row from time zero up to each time.
