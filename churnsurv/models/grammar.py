@@ -34,6 +34,8 @@ def tokens(formula: str) -> list[tuple[str, str]]:
     churnsurv.errors.FormulaError: formula 'plan + I(price)': "(" cannot follow "I".
     Hint: a formula is made of column names ...
     """
+    if not isinstance(formula, str):
+        raise FormulaError(f"formula={formula!r} is not text.", hint='write formula="plan + country".')
     if len(formula) > _LONGEST:
         raise FormulaError(f"the formula has {len(formula):,} characters.", hint=f"at most {_LONGEST:,} are read.")
     found: list[tuple[str, str]] = []

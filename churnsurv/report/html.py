@@ -73,6 +73,11 @@ def report(
     ArgumentError
         If the path's folder does not exist, the path is a folder, or the risk is not the fit's.
     """
+    if not hasattr(risk, "totals") or hasattr(fit, "totals"):
+        raise ArgumentError(
+            f"report was given {type(fit).__name__} and {type(risk).__name__} for fit and risk.",
+            hint='write report(fit, risk, "out/report.html"), the risk as churn_risk made it.',
+        )
     target = Path(path)
     if target.is_dir() or not target.parent.is_dir():
         raise ArgumentError(

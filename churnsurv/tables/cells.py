@@ -121,7 +121,13 @@ class CellTable:
             If edges do not increase.
         """
         from churnsurv.tables.counting import count_cells
+        from churnsurv.tables.periods import PeriodTable as Periods
 
+        if not isinstance(periods, Periods):
+            raise ArgumentError(
+                f"cells are counted from periods, and {type(periods).__name__} was given.",
+                hint="write CellTable.from_periods(PeriodTable.from_spells(spells)).",
+            )
         return count_cells(periods, by, bins or {})
 
     @property

@@ -5,7 +5,7 @@ import pytest
 
 from churnsurv.errors import FormulaError
 from churnsurv.models.formula import bind_formula, positions_of
-from churnsurv.models.grammar import check_formula
+from churnsurv.models.grammar import check_formula, tokens
 from churnsurv.tables.schema import CellSchema, PatternColumn
 from tests.models.conftest import CHURN
 
@@ -116,3 +116,8 @@ def test_levels_without_exposure_are_unseen():
 
 def test_positions_of_levels():
     assert positions_of(np.array([1, 4]), np.array([0, 1, 2, 4, 5, -1])).tolist() == [-1, 0, -1, 1, -1, -1]
+
+
+def test_a_formula_is_text():
+    with pytest.raises(FormulaError, match="is not text"):
+        tokens(["plan"])

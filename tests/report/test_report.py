@@ -241,3 +241,11 @@ def test_headline_of_one_horizon(risk):
 
 def test_payloads_are_many():
     assert len(set(PAYLOADS)) >= 20
+
+
+def test_fit_and_risk_in_the_wrong_order_are_told_apart(tmp_path):
+    class Risk:
+        totals = None
+
+    with pytest.raises(ArgumentError, match="report was given Risk and object for fit and risk"):
+        report(Risk(), object(), tmp_path / "report.html")

@@ -544,3 +544,9 @@ def test_a_value_gets_the_same_code_in_sql_in_numpy_and_by_bisection(engine, edg
     assert [find_bin(cut, value) for value in tried if value is not None] == [
         row[0] for row, value in zip(rows, tried, strict=True) if value is not None
     ]
+
+
+def test_cells_are_counted_from_periods_and_from_nothing_else(make_log, refuses):
+    spells = SpellTable.from_events(make_log(ROWS), WINDOW, ORDERS)
+    with refuses(ArgumentError, "cells are counted from periods, and SpellTable was given"):
+        CellTable.from_periods(spells)
