@@ -37,7 +37,7 @@ _HOMES = {
     "Recency": "churnsurv.tables.features",
     "Arrival": "churnsurv.tables.features",
     "leak_audit": "churnsurv.tables.leaks",
-    "HierarchicalModel": "churnsurv.models.hierarchical",
+    "HierarchicalModel": "churnsurv.models.hierarchical.model",
     "CoxModel": "churnsurv.models.cox",
     "WeibullModel": "churnsurv.models.weibull",
     "KaplanMeierModel": "churnsurv.models.kaplan_meier",
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from churnsurv.errors import ChurnsurvError as ChurnsurvError
     from churnsurv.models.competing import CompetingFits as CompetingFits
     from churnsurv.models.cox import CoxModel as CoxModel
-    from churnsurv.models.hierarchical import HierarchicalModel as HierarchicalModel
+    from churnsurv.models.hierarchical.model import HierarchicalModel as HierarchicalModel
     from churnsurv.models.kaplan_meier import KaplanMeierModel as KaplanMeierModel
     from churnsurv.models.saved import load as load
     from churnsurv.models.weibull import WeibullModel as WeibullModel

@@ -13,7 +13,7 @@ from churnsurv.tables.histories import RESERVED
 
 if TYPE_CHECKING:
     from churnsurv.models.cox import CoxModel
-    from churnsurv.models.hierarchical import HierarchicalModel
+    from churnsurv.models.hierarchical.model import HierarchicalModel
     from churnsurv.models.weibull import WeibullModel
 
 _BINS: Final = Quantiles(4)
@@ -104,7 +104,7 @@ def specify(
     """
     numbers, groups = features[: len(features) - n_groups], features[len(features) - n_groups :]
     if model == "hierarchical":
-        from churnsurv.models.hierarchical import HierarchicalModel
+        from churnsurv.models.hierarchical.model import HierarchicalModel
 
         return HierarchicalModel(formula=_sum(numbers), groups=tuple(feature.name for feature in groups), on_bad="drop")
     bins = {feature.name: _BINS for feature in numbers}

@@ -16,7 +16,7 @@ from churnsurv.tables.window import ObservationWindow
 
 if TYPE_CHECKING:
     from churnsurv.models.cox import CoxModel
-    from churnsurv.models.hierarchical import HierarchicalModel
+    from churnsurv.models.hierarchical.model import HierarchicalModel
     from churnsurv.models.weibull import WeibullModel
 
 ModelName = Literal["hierarchical", "cox", "weibull"]

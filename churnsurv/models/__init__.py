@@ -9,15 +9,15 @@ _HOMES = {
     "CompetingFits": "churnsurv.models.competing",
     "CoxFit": "churnsurv.models.cox_fit",
     "CoxModel": "churnsurv.models.cox",
-    "Exponential": "churnsurv.models.priors",
+    "Exponential": "churnsurv.models.hierarchical.priors",
     "FitInfo": "churnsurv.models.base",
-    "HalfNormal": "churnsurv.models.priors",
-    "HierarchicalFit": "churnsurv.models.hierarchical_fit",
-    "HierarchicalModel": "churnsurv.models.hierarchical",
+    "HalfNormal": "churnsurv.models.hierarchical.priors",
+    "HierarchicalFit": "churnsurv.models.hierarchical.fit",
+    "HierarchicalModel": "churnsurv.models.hierarchical.model",
     "KaplanMeierFit": "churnsurv.models.kaplan_meier",
     "KaplanMeierModel": "churnsurv.models.kaplan_meier",
-    "Normal": "churnsurv.models.priors",
-    "StudentT": "churnsurv.models.priors",
+    "Normal": "churnsurv.models.hierarchical.priors",
+    "StudentT": "churnsurv.models.hierarchical.priors",
     "SurvivalFit": "churnsurv.models.base",
     "SurvivalModel": "churnsurv.models.base",
     "check_support": "churnsurv.models.base",
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from churnsurv.models.competing import CompetingFits as CompetingFits
     from churnsurv.models.cox import CoxModel as CoxModel
     from churnsurv.models.cox_fit import CoxFit as CoxFit
-    from churnsurv.models.hierarchical import HierarchicalModel as HierarchicalModel
-    from churnsurv.models.hierarchical_fit import HierarchicalFit as HierarchicalFit
+    from churnsurv.models.hierarchical.fit import HierarchicalFit as HierarchicalFit
+    from churnsurv.models.hierarchical.model import HierarchicalModel as HierarchicalModel
+    from churnsurv.models.hierarchical.priors import Exponential as Exponential
+    from churnsurv.models.hierarchical.priors import HalfNormal as HalfNormal
+    from churnsurv.models.hierarchical.priors import Normal as Normal
+    from churnsurv.models.hierarchical.priors import StudentT as StudentT
     from churnsurv.models.kaplan_meier import KaplanMeierFit as KaplanMeierFit
     from churnsurv.models.kaplan_meier import KaplanMeierModel as KaplanMeierModel
-    from churnsurv.models.priors import Exponential as Exponential
-    from churnsurv.models.priors import HalfNormal as HalfNormal
-    from churnsurv.models.priors import Normal as Normal
-    from churnsurv.models.priors import StudentT as StudentT
     from churnsurv.models.saved import load as load
     from churnsurv.models.weibull import WeibullModel as WeibullModel
     from churnsurv.models.weibull_fit import WeibullFit as WeibullFit

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray
-from churnsurv.models.prediction import log_multiplier
+from churnsurv.models.hierarchical.prediction import log_multiplier
 from churnsurv.models.support import Support
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from churnsurv.models.base import FitInfo, Groupless, PatternRows, ReachedRows, 
 from churnsurv.models.cox_baseline import NO_STRATUM, Baseline, Draws, hazard_between
 from churnsurv.models.cox_rows import BEFORE, Strata, TrainingRows
 from churnsurv.models.design import Design
-from churnsurv.models.prediction import log_multiplier
+from churnsurv.models.hierarchical.prediction import log_multiplier
 from churnsurv.tables.schema import CellSchema
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class CoxFit(Groupless):
     @cached_property
     def posterior(self) -> xr.DataTree:
         """Draws by name with dims ``chain`` (one) and ``draw``: ``coef`` by term, ``baseline_multiplier`` by block."""
-        from churnsurv.models.sampling import posterior_tree
+        from churnsurv.models.hierarchical.sampling import posterior_tree
 
         variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
             "baseline_multiplier": (("block",), self.draws.multiplier[None])

@@ -170,7 +170,7 @@ class KaplanMeierFit(Groupless):
     @property
     def posterior(self) -> xr.DataTree:
         """The curve with size-1 ``chain`` and ``draw``, and its times on dim ``time``."""
-        from churnsurv.models.sampling import posterior_tree
+        from churnsurv.models.hierarchical.sampling import posterior_tree
 
         values = self.steps.survival[None, None]
         return posterior_tree({"survival": (("time",), values)}, {"time": self.steps.times}, {})

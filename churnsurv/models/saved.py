@@ -32,7 +32,7 @@ CANARY_TOLERANCE = 1e-9
 _KINDS = {
     "competing": "churnsurv.models.competing_saved",
     "cox": "churnsurv.models.cox_saved",
-    "hierarchical": "churnsurv.models.hierarchical_saved",
+    "hierarchical": "churnsurv.models.hierarchical.saved",
     "kaplan_meier": "churnsurv.models.kaplan_meier_saved",
     "weibull": "churnsurv.models.weibull_saved",
 }

@@ -16,7 +16,7 @@ from churnsurv.errors import ArgumentError, CellMismatchError
 from churnsurv.hazards.weibull import cumulative_hazard_between, restricted_mean
 from churnsurv.models.base import FitInfo, Groupless, PatternRows, ReachedRows, ValuedRows
 from churnsurv.models.design import Design
-from churnsurv.models.prediction import log_multiplier
+from churnsurv.models.hierarchical.prediction import log_multiplier
 from churnsurv.models.support import Support
 from churnsurv.models.weibull_maximum import Estimate
 from churnsurv.models.weibull_rows import WeibullRows
@@ -95,7 +95,7 @@ class WeibullFit(Groupless):
         ``log_scale`` and ``log_shape`` are the intercepts: of a row with every number 0 and every level the reference.
         ``coef`` is by ``term``, ``shape_coef`` by ``shape_term``.
         """
-        from churnsurv.models.sampling import posterior_tree
+        from churnsurv.models.hierarchical.sampling import posterior_tree
 
         cut, values = self.estimate.n_scale, self.draws[None]
         variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {

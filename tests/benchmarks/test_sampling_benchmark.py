@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from churnsurv.models.hierarchical import HierarchicalModel
+from churnsurv.models.hierarchical.model import HierarchicalModel
 from churnsurv.tables.schema import PatternColumn
 from tests.models.conftest import make_cells
 

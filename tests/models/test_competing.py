@@ -21,9 +21,9 @@ from churnsurv.models.competing_info import further_uniform, paired_draws
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.competing_saved import build, describe
 from churnsurv.models.formula import bind_formula
-from churnsurv.models.hierarchical import HierarchicalModel
-from churnsurv.models.hierarchical_fit import Counts, HierarchicalFit
-from churnsurv.models.sampling import posterior_tree
+from churnsurv.models.hierarchical.fit import Counts, HierarchicalFit
+from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.sampling import posterior_tree
 from churnsurv.models.saved import load
 from churnsurv.tables.contracts import Cancellation
 from churnsurv.tables.features import Count, Value

@@ -12,8 +12,8 @@ import pytest
 
 from churnsurv.errors import DataWarning, SavedFitError
 from churnsurv.models import container, saved
-from churnsurv.models.hierarchical import HierarchicalModel
-from churnsurv.models.priors import Normal
+from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.priors import Normal
 from churnsurv.models.saved import load
 from churnsurv.tables.schema import PatternColumn
 from tests.models.conftest import make_cells

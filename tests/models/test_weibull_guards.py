@@ -21,7 +21,7 @@ from churnsurv.errors import (
 from churnsurv.models import weibull_maximum
 from churnsurv.models.base import SUPPORT
 from churnsurv.models.cox import CoxModel
-from churnsurv.models.hierarchical import HierarchicalModel
+from churnsurv.models.hierarchical.model import HierarchicalModel
 from churnsurv.models.kaplan_meier import KaplanMeierModel
 from churnsurv.models.weibull import WeibullModel
 from tests.models.rows import episodes, open_rows

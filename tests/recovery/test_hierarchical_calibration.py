@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from churnsurv.models import sampling
-from churnsurv.models.density import Natural
-from churnsurv.models.hierarchical import HierarchicalModel
-from churnsurv.models.mode import find_mode
-from churnsurv.models.priors import HalfNormal, Normal
-from churnsurv.models.problem import build_problem
+from churnsurv.models.hierarchical import sampling
+from churnsurv.models.hierarchical.density import Natural
+from churnsurv.models.hierarchical.mode import find_mode
+from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.priors import HalfNormal, Normal
+from churnsurv.models.hierarchical.problem import build_problem
 from churnsurv.tables.schema import PatternColumn
 from tests.models.conftest import make_cells
 

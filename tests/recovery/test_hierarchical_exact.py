@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from churnsurv.models.hierarchical import HierarchicalModel
-from churnsurv.models.priors import Normal
+from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.priors import Normal
 from churnsurv.tables.schema import PatternColumn
 from tests.models.conftest import make_cells
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from churnsurv.models.density import Centring
-from churnsurv.models.hierarchical import HierarchicalModel
-from churnsurv.models.mode import find_mode
-from churnsurv.models.priors import Exponential, HalfNormal, Normal, StudentT
-from churnsurv.models.problem import build_problem
-from churnsurv.models.reference import reference_model, reference_point
+from churnsurv.models.hierarchical.density import Centring
+from churnsurv.models.hierarchical.mode import find_mode
+from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.priors import Exponential, HalfNormal, Normal, StudentT
+from churnsurv.models.hierarchical.problem import build_problem
+from churnsurv.models.hierarchical.reference import reference_model, reference_point
 from tests.models.conftest import shop_table
 
 MODEL = HierarchicalModel(

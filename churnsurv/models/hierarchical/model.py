@@ -19,13 +19,13 @@ from churnsurv.errors import (
     NoEventsError,
     compose_message,
 )
-from churnsurv.models import sampling
 from churnsurv.models.base import FitsOn, Progress, check_support
 from churnsurv.models.grammar import check_formula
-from churnsurv.models.hierarchical_fit import HierarchicalFit
-from churnsurv.models.mode import Mode, find_mode
-from churnsurv.models.priors import Prior, default_priors, meaning, resolve_priors
-from churnsurv.models.problem import Problem, build_problem, table_info
+from churnsurv.models.hierarchical import sampling
+from churnsurv.models.hierarchical.fit import HierarchicalFit
+from churnsurv.models.hierarchical.mode import Mode, find_mode
+from churnsurv.models.hierarchical.priors import Prior, default_priors, meaning, resolve_priors
+from churnsurv.models.hierarchical.problem import Problem, build_problem, table_info
 from churnsurv.models.progress import reporter
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class HierarchicalModel:
         posterior, slower.
         """
         problem = build_problem(self, cells, self.resolved_priors(cells))
-        from churnsurv.models.reference import reference_model
+        from churnsurv.models.hierarchical.reference import reference_model
 
         return reference_model(replace(problem, density=find_mode(problem.density).density))
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from churnsurv._typing import IntArray, Json
 from churnsurv.errors import SavedFitError
-from churnsurv.models import sampling
 from churnsurv.models.base import FitInfo
 from churnsurv.models.formula import Effects
 from churnsurv.models.grammar import check_formula
-from churnsurv.models.hierarchical import HierarchicalModel
-from churnsurv.models.hierarchical_fit import Counts, HierarchicalFit
-from churnsurv.models.priors import prior_from_json
+from churnsurv.models.hierarchical import sampling
+from churnsurv.models.hierarchical.fit import Counts, HierarchicalFit
+from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.priors import prior_from_json
 from churnsurv.tables.schema import CellSchema
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from churnsurv.errors import PriorError
-from churnsurv.models.priors import Exponential, HalfNormal, Normal, StudentT, meaning, prior_from_json
+from churnsurv.models.hierarchical.priors import Exponential, HalfNormal, Normal, StudentT, meaning, prior_from_json
 
 PAIRS = [
     (Normal(0.3, 1.2), stats.norm(0.3, 1.2)),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from churnsurv._typing import FloatArray
-from churnsurv.models.priors import Exponential, HalfNormal, Normal, Prior, StudentT
+from churnsurv.models.hierarchical.priors import Exponential, HalfNormal, Normal, Prior, StudentT
 
 if TYPE_CHECKING:
     import pymc as pm
 
-    from churnsurv.models.problem import Problem
+    from churnsurv.models.hierarchical.problem import Problem
 
 
 def _soft_scale(knee: float) -> Any:

@@ -12,12 +12,12 @@ import numpy as np
 from churnsurv._typing import FloatArray, IntArray
 from churnsurv.errors import ConservationError, ModelSupportError
 from churnsurv.models.base import FitInfo
-from churnsurv.models.density import Centring, Design, LogPosterior, Natural
 from churnsurv.models.formula import Effects, bind_formula, group_levels, positions_of
-from churnsurv.models.priors import Prior
+from churnsurv.models.hierarchical.density import Centring, Design, LogPosterior, Natural
+from churnsurv.models.hierarchical.priors import Prior
 
 if TYPE_CHECKING:
-    from churnsurv.models.hierarchical import HierarchicalModel
+    from churnsurv.models.hierarchical.model import HierarchicalModel
     from churnsurv.tables.cells import CellTable
 
 _LARGEST = 2000

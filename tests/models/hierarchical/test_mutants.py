@@ -8,8 +8,8 @@ from dataclasses import fields
 import pytest
 
 from churnsurv.hazards import poisson
-from churnsurv.models import density as density_module
-from tests.models import test_density
+from churnsurv.models.hierarchical import density as density_module
+from tests.models.hierarchical import test_density
 
 problem = test_density.problem
 

@@ -18,11 +18,11 @@ from churnsurv.errors import (
     PriorError,
     UnseenLevelError,
 )
-from churnsurv.models import sampling
-from churnsurv.models.hierarchical import HierarchicalModel
-from churnsurv.models.prediction import conditional_survival_of_new_group, mean_ratio_of_survivors
-from churnsurv.models.priors import HalfNormal, Normal
-from churnsurv.models.problem import log_spacing
+from churnsurv.models.hierarchical import sampling
+from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.prediction import conditional_survival_of_new_group, mean_ratio_of_survivors
+from churnsurv.models.hierarchical.priors import HalfNormal, Normal
+from churnsurv.models.hierarchical.problem import log_spacing
 from churnsurv.tables.schema import CellSchema, PatternColumn
 from tests.models.conftest import make_cells
 

@@ -13,10 +13,10 @@ import numpy as np
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError, CellMismatchError, UnseenLevelError
 from churnsurv.hazards.algebra import cumulative_hazard_between, hazard_at
-from churnsurv.models import prediction
 from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows
 from churnsurv.models.formula import Effects, positions_of
-from churnsurv.models.priors import Prior
+from churnsurv.models.hierarchical import prediction
+from churnsurv.models.hierarchical.priors import Prior
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from churnsurv.models.hierarchical import HierarchicalModel
-    from churnsurv.models.problem import Problem
+    from churnsurv.models.hierarchical.model import HierarchicalModel
+    from churnsurv.models.hierarchical.problem import Problem
     from churnsurv.tables.cells import CellTable
 
 
@@ -53,7 +53,7 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class HierarchicalFit:
-    """Posterior of a :class:`~churnsurv.models.hierarchical.HierarchicalModel`.
+    """Posterior of a :class:`~churnsurv.models.hierarchical.model.HierarchicalModel`.
 
     Parameters
     ----------
@@ -401,7 +401,7 @@ class HierarchicalFit:
             observed by expected events), ``ci_kind``, ``ci_prob``. On the gap clock the event is the return: above 1
             a customer comes back sooner.
         """
-        from churnsurv.models.summaries import effects_frame
+        from churnsurv.models.hierarchical.summaries import effects_frame
 
         return effects_frame(self, ci_prob)
 
@@ -410,7 +410,7 @@ class HierarchicalFit:
 
         In events a day; groups at their average. Period intervals are (start, stop].
         """
-        from churnsurv.models.summaries import baseline_frame
+        from churnsurv.models.hierarchical.summaries import baseline_frame
 
         return baseline_frame(self, ci_prob)
 
@@ -422,7 +422,7 @@ class HierarchicalFit:
         ArgumentError
             For a fit that was loaded: it holds no cells.
         """
-        from churnsurv.models.reference import reference_model
+        from churnsurv.models.hierarchical.reference import reference_model
 
         if self.problem is None:
             raise ArgumentError("a loaded fit holds no cells.", hint="fit.model.pymc_model(cells)")

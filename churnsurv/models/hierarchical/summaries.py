@@ -12,7 +12,7 @@ from churnsurv.errors import ArgumentError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from churnsurv.models.hierarchical_fit import HierarchicalFit
+    from churnsurv.models.hierarchical.fit import HierarchicalFit
 
 
 def equal_tailed(draws: FloatArray, ci_prob: float) -> tuple[FloatArray, FloatArray, FloatArray]:

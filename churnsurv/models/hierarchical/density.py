@@ -18,7 +18,7 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
 from churnsurv.hazards import poisson
-from churnsurv.models.priors import Prior
+from churnsurv.models.hierarchical.priors import Prior
 
 
 @dataclass(frozen=True, eq=False)

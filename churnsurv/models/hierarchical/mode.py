@@ -13,7 +13,7 @@ import numpy as np
 from scipy import linalg, optimize, sparse
 
 from churnsurv._typing import FloatArray
-from churnsurv.models.density import Centring, LogPosterior, Natural
+from churnsurv.models.hierarchical.density import Centring, LogPosterior, Natural
 
 _LOG_SD_LOWEST, _LOG_SD_HIGHEST = -6.0, 3.0
 _NEWTON_STEPS = 100

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from churnsurv._typing import FloatArray, StrArray
-from churnsurv.models.density import LogPosterior
-from churnsurv.models.mode import Mode
+from churnsurv.models.hierarchical.density import LogPosterior
+from churnsurv.models.hierarchical.mode import Mode
 
 if TYPE_CHECKING:
     import pymc as pm
