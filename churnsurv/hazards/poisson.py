@@ -25,7 +25,12 @@ def log_likelihood_constant(events: FloatArray, exposure: FloatArray) -> float:
     float
         The sum.
     """
-    return float(np.sum(events * np.log(exposure) - gammaln(events + 1.0)))
+    return float(np.sum(log_likelihood_terms(events, exposure)))
+
+
+def log_likelihood_terms(events: FloatArray, exposure: FloatArray) -> FloatArray:
+    """Part of each cell's log-likelihood that no parameter moves, shape (n_cells,); see :func:`log_likelihood_constant`."""
+    return np.asarray(events * np.log(exposure) - gammaln(events + 1.0))
 
 
 def value_and_score(log_hazard: FloatArray, *, events: FloatArray, exposure: FloatArray) -> tuple[float, FloatArray]:
