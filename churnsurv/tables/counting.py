@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,21 @@ from churnsurv.errors import ArgumentError, ConservationError
 from churnsurv.tables.bins import Bins, Quantiles, code_sql, number_column, outside_sql, text_column
 from churnsurv.tables.cells import CellTable, Unallocated
 from churnsurv.tables.covariates import is_text
+from churnsurv.tables.customer_counting import check_customers, count_customers
 from churnsurv.tables.engines import literal, quote
 from churnsurv.tables.features import NONE_YET, NOT_YET, Feature
 from churnsurv.tables.parts import MONTH
+from churnsurv.tables.period_rows import PeriodRows
 from churnsurv.tables.periods import PeriodTable, lookback_reason
 from churnsurv.tables.schema import CellSchema, PatternColumn
 from churnsurv.tables.window import DAY_US
 
 
-def count_cells(periods: PeriodTable, by: Sequence[str] | None, bins: Bins) -> CellTable:
+def count_cells(periods: PeriodTable, by: Sequence[str] | None, bins: Bins, *, customers: bool = False) -> CellTable:
     """Aggregate person-periods into cells; see :meth:`CellTable.from_periods`."""
     _check_weights(periods)
+    if customers:
+        check_customers(periods)
     chosen = _chosen(periods, by, bins)
     columns = tuple(pattern_column(periods, feature, bins) for feature in chosen)
     if periods.calendar:
@@ -37,7 +42,8 @@ def count_cells(periods: PeriodTable, by: Sequence[str] | None, bins: Bins) -> C
         reach=periods.reach,
         calendar=periods.calendar,
     )
-    rows = periods.spells.engine.arrow(_cell_sql(periods, columns))
+    counted = periods.spells.engine.create("cells", _cell_sql(periods, _coded_sql(periods, columns), len(columns)))
+    rows = periods.spells.engine.arrow(f"SELECT * FROM {quote(counted.name)} ORDER BY cell")
     table = _assemble(schema, {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names}, periods)
     found = (table.total_events(), table.total_exposure_us())
     if found != (periods.spells.n_events, periods.spells.exposure_us):
@@ -45,7 +51,9 @@ def count_cells(periods: PeriodTable, by: Sequence[str] | None, bins: Bins) -> C
             f"cells hold {found}, spells {(periods.spells.n_events, periods.spells.exposure_us)} (events, µs).",
             hint="this is a defect of the library; please report it.",
         )
-    return table
+    if not customers:
+        return table
+    return replace(table, customers=count_customers(periods, _uncut_sql(periods, columns), counted, table))
 
 
 def _chosen(periods: PeriodTable, by: Sequence[str] | None, bins: Mapping[str, object]) -> list[Feature]:
@@ -121,35 +129,54 @@ def _check_weights(periods: PeriodTable) -> None:
         )
 
 
-def _cell_sql(periods: PeriodTable, columns: tuple[PatternColumn, ...]) -> str:
-    """SQL text of the cells; a pattern is blank where ``problem`` says why it is in no cell."""
+def _coded_sql(periods: PeriodTable, columns: tuple[PatternColumn, ...]) -> str:
+    """SQL text of the rows with their pattern; ``problem`` is the reason why one is in no cell, -1 where it is."""
+    unlived = _unlived_sql(periods)
+    own = f"p.period, p.first, p.at_stop, p.event, {unlived} AS unlived, p.stop_us - p.start_us - {unlived} AS at_risk"
+    return _pattern_sql(periods, columns, periods.rows_sql, own)
+
+
+def _uncut_sql(periods: PeriodTable, columns: tuple[PatternColumn, ...]) -> str:
+    """SQL text of the same rows before they are cut at period edges, where features do not change there."""
+    rows = periods.rows_sql
+    if periods.as_of != "period":
+        source = PeriodRows(periods.spells, periods.breaks, periods.parts).source
+        rows = f"SELECT *, entry_us AS start_us, exit_us AS stop_us FROM {source}"
+    return _pattern_sql(periods, columns, rows, "p.customer_id, p.spell, p.event, p.start_us, p.stop_us")
+
+
+def _pattern_sql(periods: PeriodTable, columns: tuple[PatternColumn, ...], rows: str, own: str) -> str:
     owner = ["p" if column.name in periods.moving else "k" for column in columns]
     problem = "CASE WHEN NOT k.known THEN 0" + "".join(
         f" WHEN {outside_sql(column, f'{owner[k]}.{quote(column.name)}')} THEN {k + 1}"
         for k, column in enumerate(columns)
     )
-    patterns = "".join(f", {_pattern_sql(column, owner[k])} AS {quote(f'c{k}')}" for k, column in enumerate(columns))
-    groups = "".join(f", {quote(f'c{k}')}" for k in range(len(columns)))
-    blanked = "".join(
-        f", CASE WHEN problem < 0 THEN {quote(f'c{k}')} END AS {quote(f'c{k}')}" for k in range(len(columns))
+    patterns = "".join(f", {_level_sql(column, owner[k])} AS {quote(f'c{k}')}" for k, column in enumerate(columns))
+    return (
+        f"SELECT {own}, {problem} ELSE -1 END AS problem{patterns}"
+        f" FROM ({rows}) p JOIN {quote(periods.known.name)} k ON k.key = {periods.key_sql}"
     )
-    engine = periods.spells.engine
-    unlived = _unlived_sql(periods)
-    exposure = engine.dialect.exact_sum(f"stop_us - start_us - {unlived}")
+
+
+def _cell_sql(periods: PeriodTable, coded: str, n_columns: int) -> str:
+    """SQL text of the cells and their numbers; a pattern is blank where ``problem`` says why it is in no cell."""
+    groups = "".join(f", {quote(f'c{k}')}" for k in range(n_columns))
+    blanked = "".join(
+        f", CASE WHEN problem < 0 THEN {quote(f'c{k}')} END AS {quote(f'c{k}')}" for k in range(n_columns)
+    )
+    total = periods.spells.engine.dialect.exact_sum
     events = "".join(
         f", count(*) FILTER (WHERE event = {k + 1}) AS e{k}" for k in range(len(periods.spells.churn.causes))
     )
     return f"""
-WITH coded AS (SELECT p.*, {problem} ELSE -1 END AS problem{patterns}
-  FROM ({periods.rows_sql}) p JOIN {quote(periods.known.name)} k ON k.key = {periods.key_sql}),
-allowed AS (SELECT period, first, at_stop, event, start_us, stop_us, problem{blanked} FROM coded),
+WITH allowed AS (SELECT period, first, at_stop, event, at_risk, unlived, problem{blanked} FROM ({coded})),
 counted AS (
   SELECT period, problem{groups}, count(*) FILTER (WHERE first) AS n_spells,
-    count(*) FILTER (WHERE at_stop) AS n_at_stop{events}, {exposure} AS exposure,
-    {engine.dialect.exact_sum(unlived)} AS unlived
+    count(*) FILTER (WHERE at_stop) AS n_at_stop{events}, {total("at_risk")} AS exposure, {total("unlived")} AS unlived
   FROM allowed GROUP BY period, problem{groups})
-SELECT * EXCLUDE (exposure, unlived), {_whole_days(periods, "exposure")}, {_whole_days(periods, "unlived")}
-FROM counted ORDER BY problem{groups}, period"""
+SELECT * EXCLUDE (exposure, unlived), {_whole_days(periods, "exposure")}, {_whole_days(periods, "unlived")},
+  row_number() OVER (ORDER BY problem{groups}, period) - 1 AS cell
+FROM counted"""
 
 
 def _whole_days(periods: PeriodTable, name: str) -> str:
@@ -159,7 +186,7 @@ def _whole_days(periods: PeriodTable, name: str) -> str:
 
 
 def _unlived_sql(periods: PeriodTable) -> str:
-    """SQL text of the time at risk that an event's row counts too much, in microseconds.
+    """SQL text of the time at risk that a row ``p`` with an event counts too much, in microseconds.
 
     Durations in whole units end at a unit's end, and the event lies somewhere in it. A hazard is events per time at
     risk: with the whole unit it would come out too small, the more so the larger it is. Life tables have always counted
@@ -167,11 +194,11 @@ def _unlived_sql(periods: PeriodTable) -> str:
     """
     if not periods.spells.grain:
         return "0"
-    last = f"least({round(periods.spells.grain * DAY_US)}, stop_us - start_us)"
-    return f"CASE WHEN event > 0 THEN {periods.spells.engine.dialect.idiv(last, 2)} ELSE 0 END"
+    last = f"least({round(periods.spells.grain * DAY_US)}, p.stop_us - p.start_us)"
+    return f"CASE WHEN p.event > 0 THEN {periods.spells.engine.dialect.idiv(last, 2)} ELSE 0 END"
 
 
-def _pattern_sql(column: PatternColumn, owner: str) -> str:
+def _level_sql(column: PatternColumn, owner: str) -> str:
     name = f"{owner}.{quote(column.name)}"
     return f"coalesce({name}, {literal(column.blank)})" if column.edges is None else code_sql(column, name)
 

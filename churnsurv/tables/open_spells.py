@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from churnsurv._validate import check_count
 from churnsurv.errors import DefinitionError, FeatureError
 from churnsurv.tables.bins import outside_sql
 from churnsurv.tables.covariates import arrivals_of, check_covariates, is_text, known_at
-from churnsurv.tables.engines import quote, sql_list
-from churnsurv.tables.parts import cut_parts, whole_parts
+from churnsurv.tables.engines import Relation, literal, quote, sql_list
+from churnsurv.tables.parts import MONTH, cut_parts, month_name, month_number, whole_parts
+from churnsurv.tables.past import History, PastRows, check_history
 from churnsurv.tables.schema import CellSchema
 from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import DAY_US
@@ -35,7 +36,8 @@ class OpenSpells:
     reached : array
         Days on the clock at the window's end; on the gap clock the silence so far.
     codes : array of shape (n, n_columns)
-        Position of each level in ``schema.columns[k].labels``; ``UNSEEN`` for a level the schema lacks.
+        Position of each level in ``schema.columns[k].labels``; ``UNSEEN`` for a level the schema lacks. The
+        ``calendar_month`` is that of the window's end, for everybody.
     levels : tuple of arrays of str
         The levels themselves, one array per column; a new group keeps its own name.
     values : tuple of arrays or None
@@ -44,6 +46,10 @@ class OpenSpells:
         Some number lies outside the stored bin edges.
     unknown : array of bool
         Some look-back reaches before the window's start.
+    history : History or None
+        Their spells up to now, where that was asked for.
+    origin : array of int or None
+        Zero of each clock, microseconds UTC, where the schema has a calendar: which months a spell goes through.
     """
 
     schema: CellSchema
@@ -54,6 +60,8 @@ class OpenSpells:
     values: tuple[FloatArray | None, ...]
     outside: BoolArray
     unknown: BoolArray
+    history: History | None = None
+    origin: IntArray | None = None
 
     def __len__(self) -> int:
         """Number of customers."""
@@ -70,11 +78,20 @@ class OpenSpells:
             tuple(None if value is None else value[index] for value in self.values),
             self.outside[index],
             self.unknown[index],
+            None if self.history is None else self.history.take(index, len(self)),
+            None if self.origin is None else self.origin[index],
         )
 
     @classmethod
     def batches(
-        cls, spells: SpellTable, schema: CellSchema, *, size: int = 65_536, only: Sequence[str] | None = None
+        cls,
+        spells: SpellTable,
+        schema: CellSchema,
+        *,
+        size: int = 65_536,
+        only: Sequence[str] | None = None,
+        history: bool = False,
+        months: bool = False,
     ) -> Iterator[OpenSpells]:
         """Yield the customers at risk in batches, ordered by id.
 
@@ -90,6 +107,12 @@ class OpenSpells:
             Customers a batch.
         only : sequence of str, optional
             Ids to keep; all customers by default.
+        history : bool
+            Tell their earlier spells too, and what was known in each: see :class:`~churnsurv.tables.past.History`.
+            Features are then computed for every spell of theirs, not for the open one alone.
+        months : bool
+            Whether the fit carries the level of calendar months ahead by itself (``calendar=True``). No other fit whose
+            rows were split on months can say anything about those to come.
 
         Yields
         ------
@@ -99,40 +122,25 @@ class OpenSpells:
         Raises
         ------
         DefinitionError
-            If the spells follow another definition or zone than the schema.
+            If the spells follow another definition or zone than the schema, or history is asked of landmarks.
         FeatureError
             If features move while the customer is at risk.
         """
-        check_same_definition(spells, schema)
+        check_same_definition(spells, schema, months=months)
         check_covariates(spells, schema.features)
         _check_types(spells, schema)
         check_count(size, "size")
-        engine = spells.engine
-        chosen = "open" if only is None else f"open AND customer_id IN {sql_list(only) if only else '(NULL)'}"
-        moment = f"{spells.end_us} - 1" if schema.as_of == "landmark" else _ENTRY
-        moments = f"SELECT id AS key, id, customer_id, {moment} AS moment FROM {spells.table} WHERE {chosen}"
-        at = spells.opening_kind if schema.as_of == "spell" else None
-        known = known_at(spells, schema.features, moments, at=at)
-        arrivals = arrivals_of(schema.features)
-        now = cut_parts(spells, whole_parts(spells, chosen), arrivals, months=False) if arrivals else None
-        rows = f"{spells.table}" if now is None else f"(SELECT * FROM {quote(now.name)} WHERE ends)"
-        moving = {feature.name for feature in arrivals}
-        placed = {c.name: f"{'s' if c.name in moving else 'k'}.{quote(c.name)}" for c in schema.columns}
-        outside = " OR ".join(outside_sql(column, placed[column.name]) for column in schema.columns) or "FALSE"
-        names = "".join(f", {column}" for column in placed.values())
-        ordered = engine.create(
-            "open",
-            f"SELECT row_number() OVER (ORDER BY s.customer_id) - 1 AS place, s.customer_id,"
-            f" s.exit_us / {DAY_US}.0 AS reached, NOT known AS unknown, {outside} AS outside{names}"
-            f" FROM {rows} s JOIN {quote(known.name)} k ON k.key = s.id WHERE {chosen}",
-        )
-        total = engine.rows(f"SELECT count(*) FROM {quote(ordered.name)}")[0][0]
+        if history:
+            check_history(schema)
+        ordered, past = _compute(spells, schema, only, history)
+        total = spells.engine.rows(f"SELECT count(*) FROM {quote(ordered.name)}")[0][0]
         for start in range(0, total, size):
-            rows = engine.arrow(
+            rows = spells.engine.arrow(
                 f"SELECT * FROM {quote(ordered.name)} WHERE place >= {start} AND place < {start + size} ORDER BY place"
             )
             arrays = {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names}
-            yield cls._of(schema, arrays)
+            batch = cls._of(schema, arrays)
+            yield batch if past is None else replace(batch, history=past.fetch(start, start + size))
 
     @classmethod
     def _of(cls, schema: CellSchema, rows: dict[str, np.ndarray]) -> OpenSpells:
@@ -162,11 +170,45 @@ class OpenSpells:
             values=tuple(numbers),
             outside=rows["outside"].astype(bool),
             unknown=rows["unknown"].astype(bool),
+            origin=rows["origin"].astype(np.int64) if schema.calendar else None,
         )
 
 
+def _compute(
+    spells: SpellTable, schema: CellSchema, only: Sequence[str] | None, history: bool
+) -> tuple[Relation, PastRows | None]:
+    """Open spells in the order of their customers with what is known of them and, if asked, what is behind them."""
+    engine = spells.engine
+    chosen = "open" if only is None else f"open AND customer_id IN {sql_list(only) if only else '(NULL)'}"
+    told = f"customer_id IN (SELECT customer_id FROM {spells.table} WHERE {chosen})" if history else chosen
+    moment = f"{spells.end_us} - 1" if schema.as_of == "landmark" else _ENTRY
+    moments = f"SELECT id AS key, id, customer_id, {moment} AS moment FROM {spells.table} WHERE {told}"
+    at = spells.opening_kind if schema.as_of == "spell" else None
+    known = known_at(spells, schema.features, moments, at=at)
+    arrivals = arrivals_of(schema.features)
+    now = cut_parts(spells, whole_parts(spells, told), arrivals, months=False) if arrivals else None
+    rows = spells.table if now is None else f"(SELECT * FROM {quote(now.name)} WHERE ends)"
+    moving = {feature.name for feature in arrivals}
+    placed = {c.name: f"{'s' if c.name in moving else 'k'}.{quote(c.name)}" for c in schema.columns}
+    if schema.calendar:
+        placed[MONTH] = literal(month_name(month_number(spells.end_us, spells.timezone)))
+    origin = ", s.origin" if schema.calendar else ""
+    outside = " OR ".join(outside_sql(column, placed[column.name]) for column in schema.columns) or "FALSE"
+    names = "".join(f", {column} AS {quote(name)}" for name, column in placed.items())
+    ordered = engine.create(
+        "open",
+        f"SELECT row_number() OVER (ORDER BY s.customer_id) - 1 AS place, s.customer_id, s.spell,"
+        f" s.exit_us / {DAY_US}.0 AS reached, NOT known AS unknown, {outside} AS outside{origin}{names}"
+        f" FROM {rows} s JOIN {quote(known.name)} k ON k.key = s.id WHERE {chosen}",
+    )
+    if not history:
+        return ordered, None
+    return ordered, PastRows(spells, schema, spells.table if now is None else quote(now.name), known, ordered, placed)
+
+
 def _check_types(spells: SpellTable, schema: CellSchema) -> None:
-    for column, feature in zip(schema.columns, schema.features, strict=True):
+    columns = schema.columns[:-1] if schema.calendar else schema.columns
+    for column, feature in zip(columns, schema.features, strict=True):
         if is_text(spells, feature) != (column.edges is None):
             raise FeatureError(
                 f"{column.name} was {'text' if column.edges is None else 'a number'} for the fit, and is not in this log.",
@@ -176,15 +218,24 @@ def _check_types(spells: SpellTable, schema: CellSchema) -> None:
             )
 
 
-def check_same_definition(spells: SpellTable, schema: CellSchema) -> None:
+def check_same_definition(spells: SpellTable, schema: CellSchema, *, months: bool = False) -> None:
     """Refuse spells that answer another question than the one the schema was learnt on.
+
+    Parameters
+    ----------
+    spells : SpellTable
+        Spells to be scored.
+    schema : CellSchema
+        Of the cells that a fit learnt from.
+    months : bool
+        Whether the fit carries the level of calendar months ahead by itself.
 
     Raises
     ------
     DefinitionError
-        If definition or time zone differ.
+        If definition or time zone differ, or months are asked of spells without dates.
     FeatureError
-        If the schema's features move while a customer is at risk.
+        If the schema's features move while a customer is at risk, the month among them.
     """
     for name, mine, theirs in (
         ("churn definition", schema.churn, spells.churn),
@@ -196,12 +247,15 @@ def check_same_definition(spells: SpellTable, schema: CellSchema) -> None:
                 consequence="The clock would mean something else; every probability would be wrong.",
                 hint="build the spells with the definition of the fit: fit.schema.churn.",
             )
-    if schema.calendar:
+    if schema.calendar and not months:
         raise FeatureError(
             "the rows of this fit are split on calendar months, and the months ahead are not among them.",
             consequence="A month that has not been cannot have been learnt; taking the last one for it would be a guess.",
-            hint="fit on a table without calendar= to predict; this fit explains.",
+            hint="HierarchicalModel(…, calendar=True) carries the level of months ahead, with its uncertainty; or fit on a"
+            " table without calendar= to predict; this fit explains.",
         )
+    if schema.calendar:
+        spells.observed()
     if schema.as_of == "period" and schema.features:
         raise FeatureError(
             "the features of this fit move while a customer is at risk (as_of='period').",

@@ -8,8 +8,13 @@ spell carries its event.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
+
+from churnsurv._typing import IntArray
 from churnsurv.tables.engines import Relation, literal, quote
 from churnsurv.tables.features import ARRIVED, Arrival
 from churnsurv.tables.spells import SpellTable
@@ -49,17 +54,66 @@ FROM {spells.table} s JOIN (VALUES {rows}) l(mark, moment)
   ON s.origin + s.entry_us <= l.moment AND s.origin + s.exit_us > l.moment"""
 
 
+def month_number(time: int, timezone: str) -> int:
+    """Month in which a moment lies in a zone, counted from the year 0: March 2011 is 12 · 2011 + 2.
+
+    Parameters
+    ----------
+    time : int
+        Microseconds UTC.
+    timezone : str
+        IANA name.
+
+    Examples
+    --------
+    >>> month_number(resolve_moment("2011-03-01", "Europe/Paris"), "Europe/Paris") - 12 * 2011
+    2
+    >>> month_number(resolve_moment("2011-03-01", "Europe/Paris"), "UTC") - 12 * 2011
+    1
+    """
+    local = moment_of(time).astimezone(read_zone(timezone))
+    return 12 * local.year + local.month - 1
+
+
+def month_name(number: int) -> str:
+    """Name of a month as in the column ``calendar_month``.
+
+    Examples
+    --------
+    >>> month_name(12 * 2011 + 2)
+    '2011-03'
+    """
+    return f"{number // 12:04}-{number % 12 + 1:02}"
+
+
+@lru_cache(maxsize=64)
+def month_moments(first: int, last: int, timezone: str) -> IntArray:
+    """First moment of each local month from one to another, microseconds UTC, shape (last - first + 1,).
+
+    Parameters
+    ----------
+    first, last : int
+        Months counted from the year 0, the last one included.
+    timezone : str
+        IANA name.
+
+    Examples
+    --------
+    >>> hours = np.diff(month_moments(12 * 2024 + 2, 12 * 2024 + 4, "Europe/Paris")) / 3_600_000_000
+    >>> (hours - [31 * 24, 30 * 24]).tolist()  # an hour of March was skipped
+    [-1.0, 0.0]
+    """
+    days = [dt.date(number // 12, number % 12 + 1, 1) for number in range(first, last + 1)]
+    found = np.array([resolve_moment(day, timezone) for day in days], np.int64)
+    found.flags.writeable = False
+    return found
+
+
 def month_starts(spells: SpellTable) -> list[tuple[str, int, int]]:
     """Name, first moment and end of every local calendar month that the window touches."""
-    zone = read_zone(spells.timezone)
-    first = moment_of(spells.start_us).astimezone(zone).date().replace(day=1)
-    months, start = [], resolve_moment(first, spells.timezone)
-    while start < spells.end_us:
-        following = (first + dt.timedelta(days=32)).replace(day=1)
-        end = resolve_moment(following, spells.timezone)
-        months.append((f"{first:%Y-%m}", start, end))
-        first, start = following, end
-    return months
+    first, last = (month_number(time, spells.timezone) for time in (spells.start_us, spells.end_us - 1))
+    edges = month_moments(first, last + 1, spells.timezone).tolist()
+    return [(month_name(first + k), low, high) for k, (low, high) in enumerate(itertools.pairwise(edges))]
 
 
 def cut_parts(spells: SpellTable, base: str, arrivals: Sequence[Arrival], *, months: bool) -> Relation:
