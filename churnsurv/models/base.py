@@ -182,6 +182,10 @@ class FitInfo:
         SHA-256 of the table the fit was made on.
     cause : str
         The one cause that counted as an event, the others censored; empty where there was nothing to choose.
+    method : str
+        ``laplace`` where draws come from an approximation; empty for what is exact or was sampled.
+    pareto_k : float
+        Pareto-k̂ of the approximation's importance weights; above 0.7 it is ``unreliable``. NaN without one.
 
     Examples
     --------
@@ -205,6 +209,8 @@ class FitInfo:
     independent_gaps: bool = True
     fingerprint: str = ""
     cause: str = ""
+    method: str = ""
+    pareto_k: float = math.nan
 
     @property
     def reliable(self) -> bool:
@@ -296,14 +302,17 @@ class SurvivalModel(Protocol):
     """A frozen specification that makes fits."""
 
     supports: ClassVar[frozenset[str]]
-    fits_on: ClassVar[FitsOn]
+
+    @property
+    def fits_on(self) -> FitsOn:
+        """Table that the model learns from."""
 
     def fit(self, table: Any, /, *, rng: int = 0, progress: Progress = False) -> SurvivalFit:
         """Fit to a table."""
 
 
 SUPPORT: dict[str, tuple[str, frozenset[str]]] = {
-    "HierarchicalModel": ("cells", frozenset({"entry", "time_varying", "groups"})),
+    "HierarchicalModel": ("cells", frozenset({"entry", "time_varying", "groups", "weights", "interval"})),
     "KaplanMeierModel": ("spells", frozenset({"entry"})),
     "CoxModel": ("episodes", frozenset({"entry", "time_varying", "weights", "strata"})),
     "WeibullModel": ("episodes", frozenset({"entry", "time_varying", "weights", "interval"})),
@@ -445,6 +454,16 @@ def check_fitted(fit: object) -> None:
             if hasattr(fit, "fit")
             else "pass what model.fit(table) returned.",
         )
+
+
+def needs_history(fit: object) -> bool:
+    """Whether a customer's own past moves what a fit says of her: rows then need their ``history``."""
+    return bool(getattr(fit, "uses_history", False))
+
+
+def carries_months(fit: object) -> bool:
+    """Whether a fit says by itself what the months ahead may be: rows then need not know their month."""
+    return bool(getattr(fit, "carries_months", False))
 
 
 class Groupless:

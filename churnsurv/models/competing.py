@@ -13,7 +13,16 @@ import numpy as np
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError
 from churnsurv.hazards.incidence import added
-from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows, SurvivalFit, check_fitted
+from churnsurv.models.base import (
+    FitInfo,
+    NamedRows,
+    PatternRows,
+    ReachedRows,
+    SurvivalFit,
+    carries_months,
+    check_fitted,
+    needs_history,
+)
 from churnsurv.models.competing_info import check_different, further_uniform, joined_info, paired_draws
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.competing_schema import common_schema
@@ -255,6 +264,16 @@ class CompetingFits:
         ]
         return np.min(counts, axis=0).astype(np.int64)
 
+    @property
+    def uses_history(self) -> bool:
+        """Whether a customer's own past moves the risk of some cause."""
+        return any(needs_history(fit) for fit in self.fits.values())
+
+    @property
+    def carries_months(self) -> bool:
+        """Whether every fit says by itself what the months ahead may be."""
+        return all(carries_months(fit) for fit in self.fits.values())
+
     def new_group(self, rows: PatternRows) -> BoolArray:
         """Rows whose group some fit has never seen."""
         return np.any([fit.new_group(self._rows(fit, rows)) for fit in self.fits.values()], axis=0)
@@ -381,7 +400,8 @@ class CompetingFits:
         """Rows whose ratio of hazards may change between two breaks."""
         changes = np.zeros(len(next(iter(views.values()))), bool)
         for cause, fit in self.fits.items():
-            changes |= fit.new_group(views[cause]) if _constant_between_breaks(fit) else True
+            constant = _constant_between_breaks(fit) and not carries_months(fit)
+            changes |= fit.new_group(views[cause]) if constant else True
         return changes
 
     @cached_property

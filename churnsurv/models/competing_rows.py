@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray, StrArray
 from churnsurv.errors import CellMismatchError
 from churnsurv.models.base import PatternRows
+from churnsurv.tables.past import History
 from churnsurv.tables.schema import UNSEEN, CellSchema, PatternColumn
 
 _NOBODYS = "\0"
@@ -33,6 +34,10 @@ class CauseRows:
         The levels themselves.
     values : tuple of (array or None)
         Numbers, ``None`` for a text.
+    history : History or None
+        What is behind the customers, in the same cells.
+    origin : array of int or None
+        Zero of each clock, microseconds UTC, where months matter.
     """
 
     schema: CellSchema
@@ -41,6 +46,8 @@ class CauseRows:
     codes: IntArray
     levels: tuple[StrArray, ...]
     values: tuple[FloatArray | None, ...]
+    history: History | None = None
+    origin: IntArray | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -55,6 +62,8 @@ class CauseRows:
             self.codes[index],
             tuple(level[index] for level in self.levels),
             tuple(None if value is None else value[index] for value in self.values),
+            None if self.history is None else self.history.take(index, len(self)),
+            None if self.origin is None else self.origin[index],
         )
 
     @classmethod
@@ -91,7 +100,29 @@ class CauseRows:
             codes=np.column_stack(codes) if codes else np.zeros((n, 0), np.int64),
             levels=tuple(levels[k] for k in kept),
             values=tuple(values[k] for k in kept),
+            history=_history(rows, kept, schema),
+            origin=getattr(rows, "origin", None),
         )
+
+
+def _history(rows: PatternRows, kept: list[int], schema: CellSchema) -> History | None:
+    past: History | None = getattr(rows, "history", None)
+    if past is None:
+        return None
+    columns = [
+        _recoded(rows.schema.columns[k], column, past.codes[:, k], past.values[k])
+        for k, column in zip(kept, schema.columns, strict=True)
+    ]
+    codes = np.column_stack(columns) if columns else np.zeros((len(past), 0), np.int64)
+    return replace(past, codes=codes, values=tuple(past.values[k] for k in kept))
+
+
+def _recoded(old: PatternColumn, new: PatternColumn, codes: IntArray, values: FloatArray | None) -> IntArray:
+    if old == new:
+        return codes
+    if values is not None:
+        return new.code_values(values)
+    return new.code_levels(np.asarray([*old.labels, _NOBODYS], dtype=object)[codes])
 
 
 def _codes(rows: PatternRows, k: int, column: PatternColumn, levels: StrArray, values: FloatArray | None) -> IntArray:

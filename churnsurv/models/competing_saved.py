@@ -11,7 +11,7 @@ from churnsurv._typing import Json
 from churnsurv.errors import SavedFitError
 from churnsurv.models.base import FitInfo
 from churnsurv.models.competing import CompetingFits
-from churnsurv.models.saved import build_fit, describe_fit
+from churnsurv.models.saved import build_fit, describe_fit, upgrade_fit
 from churnsurv.tables.schema import CellSchema
 
 
@@ -45,6 +45,37 @@ def build(
     if len(fits.fits) != len(parts) or fits.schema != schema or fits.info.to_json() != info.to_json():
         raise SavedFitError("the saved fits are not those that the file says they are.")
     return fits
+
+
+def upgrade(
+    part: Mapping[str, Json], arrays: Mapping[str, np.ndarray], layout: int
+) -> tuple[dict[str, Json], dict[str, np.ndarray]]:
+    """Bring each fit of an older layout to the present one.
+
+    Parameters
+    ----------
+    part : mapping
+        The part of the manifest that is about the fits.
+    arrays : mapping of str to array
+        By member name.
+    layout : int
+        Layout of the file.
+
+    Returns
+    -------
+    body, arrays : dict
+        As :func:`describe` makes them.
+    """
+    body = cast(Mapping[str, Json], part["fit"])
+    parts: list[Json] = []
+    changed: dict[str, np.ndarray] = {}
+    for k, one in enumerate(cast(list[Mapping[str, Json]], body["causes"])):
+        if one["kind"] == "competing":
+            raise SavedFitError("a saved fit of one cause is itself made of several.")
+        new, own = upgrade_fit(one, _own(arrays, f"c{k}."), layout)
+        parts.append(new)
+        changed |= {f"c{k}.{name}": values for name, values in own.items()}
+    return {**body, "causes": parts}, changed
 
 
 def _own(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

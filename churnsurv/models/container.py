@@ -6,6 +6,7 @@ text, so that any change is seen before anything is read; the hash tells damage,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -29,6 +30,8 @@ LARGEST = 2 * 2**30
 LARGEST_MANIFEST = 32 * 2**20
 MOST_MEMBERS = 1000
 _DEEPEST = 20
+_POSIX = os.name == "posix"
+_UNFINISHED = ".part"
 _PREFIX = b"churnsurv sha256 "
 _COMMENT = len(_PREFIX) + 64
 _MEMBER = re.compile(r"[A-Za-z0-9._-]{1,64}\.npy")
@@ -92,33 +95,91 @@ def write_at_once(path: Path, data: bytes) -> None:
     """Replace a file so that a reader, or a crash at any moment, finds the old or the new and never a mix.
 
     The bytes go to a file of another name in the same folder and are forced to the disk; then one rename puts
-    it in place (atomic on POSIX and on Windows), and the folder itself is forced to the disk.
+    it in place (atomic on POSIX and on Windows), and the folder itself is forced to the disk. What a writer that was
+    killed has left behind is removed by the next one; a lock tells it from what another writer is about to write.
 
     Raises
     ------
     SavedFitError
         If the path is a folder.
+    OSError
+        If something fails on the way: the old file is then as it was. Only if the very last step fails (to force the
+        folder to the disk, after the rename) is it the new one.
     """
     if path.is_dir():
         raise SavedFitError(f"{path.name} is a folder.", hint="give the path of a file, for example out/fit.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}-", suffix=".part", dir=path.parent)
+    prefix = f".{path.name[:40]}-"
+    _remove_left_behind(path.parent, prefix)
+    handle, name = _open_beside(path.parent, prefix)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        os.replace(name, path)
+        try:
+            _write(handle, data)
+            if _POSIX:
+                os.replace(name, path)  # while the lock is held
+        finally:
+            os.close(handle)
+        if not _POSIX:
+            os.replace(name, path)  # an open file cannot be renamed there
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
         raise
-    if os.name == "posix":
+    if _POSIX:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _write(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+    if _POSIX:
+        os.fchmod(handle, 0o644)
+    os.fsync(handle)
+
+
+def _open_beside(folder: Path, prefix: str) -> tuple[int, str]:
+    """Open a new file of a name of its own, and lock it; again, if another writer took it for left behind meanwhile."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=_UNFINISHED, dir=folder)
+        _lock(handle, wait=True)
+        if not _POSIX or os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)
+
+
+def _remove_left_behind(folder: Path, prefix: str) -> None:
+    """Remove unfinished files that no living writer holds; what cannot be removed stays."""
+    for name in os.listdir(folder):
+        if not name.startswith(prefix) or not name.endswith(_UNFINISHED):
+            continue
+        with contextlib.suppress(OSError):
+            if not _POSIX:
+                os.unlink(folder / name)  # refused while a writer has it open
+                continue
+            handle = os.open(folder / name, os.O_RDONLY)
+            try:
+                if _lock(handle, wait=False):
+                    os.unlink(folder / name)
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int, *, wait: bool) -> bool:
+    """Lock an open file for as long as it is open; whether that was possible."""
+    if not _POSIX:
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 def unpack(path: Path) -> tuple[dict[str, Json], dict[str, np.ndarray]]:
@@ -141,7 +202,11 @@ def unpack(path: Path) -> tuple[dict[str, Json], dict[str, np.ndarray]]:
     SavedFitError
         If the file is missing, foreign, damaged or built to do harm.
     """
-    data = _read(path)
+    return unpack_bytes(path, _read(path))
+
+
+def unpack_bytes(path: Path, data: bytes) -> tuple[dict[str, Json], dict[str, np.ndarray]]:
+    """Do the same with bytes that are, or are to be, in the file."""
     _check_seal(path, data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

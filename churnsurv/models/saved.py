@@ -12,20 +12,20 @@ import platform
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 
-from churnsurv._typing import FloatArray, IntArray, Json
+from churnsurv._typing import Json
 from churnsurv.errors import ChurnsurvError, DataWarning, SavedFitError, compose_message
 from churnsurv.models import container
 from churnsurv.models.base import FitInfo, SurvivalFit
-from churnsurv.tables.schema import UNSEEN, CellSchema, PatternColumn
+from churnsurv.models.canary import canary
+from churnsurv.tables.schema import CellSchema
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the file's layout; a reader refuses a larger one and knows every smaller one."""
 
 CANARY_TOLERANCE = 1e-9
@@ -38,6 +38,12 @@ _KINDS = {
 }
 """Module of each kind, imported when a file of the kind is met: ``describe(fit) -> (body, arrays)`` and
 ``build(body, arrays, schema, info) -> fit``. The kind of a ``KaplanMeierFit`` is ``kaplan_meier``."""
+
+_UPGRADES = {
+    "competing": "churnsurv.models.competing_saved",
+    "hierarchical": "churnsurv.models.hierarchical.saved_first",
+}
+"""Module of each kind that was stored in another way before, with ``upgrade(part, arrays, layout) -> (body, arrays)``."""
 
 _LIBRARIES = ("churnsurv", "numpy", "scipy", "xarray")
 _BENEATH = {"hierarchical": ("pymc", "arviz-stats"), "kaplan_meier": ("pymc", "arviz-stats")}
@@ -107,53 +113,30 @@ def build_fit(part: Mapping[str, Json], arrays: Mapping[str, np.ndarray]) -> Any
     return module.build(cast(Mapping[str, Json], part["fit"]), arrays, schema, info)
 
 
-@dataclass(frozen=True, eq=False)
-class _CanaryRows:
-    """Made-up customers: every level of every column once, numbers from edge to edge, and one that was never seen."""
-
-    schema: CellSchema
-    codes: IntArray
-    values: tuple[FloatArray | None, ...]
-    reached: FloatArray
-
-    @property
-    def customer_id(self) -> np.ndarray:
-        return np.arange(len(self.codes)).astype(object)
-
-
-def _canary_rows(schema: CellSchema) -> _CanaryRows:
-    most = max((len(column.labels) for column in schema.columns), default=1)
-    steps = np.arange(min(most, 64) + 1)
-    codes = [np.append(steps[:-1] % len(column.labels), UNSEEN) for column in schema.columns]
-    table = np.column_stack(codes) if codes else np.zeros((len(steps), 0), np.int64)
-    values = tuple(_canary_values(column, len(steps)) for column in schema.columns)
-    return _CanaryRows(schema, table.astype(np.int64), values, np.linspace(0.0, 0.5 * schema.breaks[-1], len(steps)))
-
-
-def _canary_values(column: PatternColumn, n: int) -> FloatArray | None:
-    if column.edges is None:
-        return None
-    edges = [edge for edge in column.edges if np.isfinite(edge)] or [0.0]
-    return np.append(np.linspace(edges[0], edges[-1], n - 1), np.nan)
-
-
-def canary(fit: SurvivalFit) -> FloatArray:
-    """Predictions for made-up customers, to be repeated when the fit is loaded.
+def upgrade_fit(
+    part: Mapping[str, Json], arrays: Mapping[str, np.ndarray], layout: int
+) -> tuple[dict[str, Json], dict[str, np.ndarray]]:
+    """Bring what an older version wrote of a fit to what :func:`describe_fit` returns now.
 
     Parameters
     ----------
-    fit : SurvivalFit
-        Any fit.
+    part : mapping
+        The part of the manifest that is about the fit.
+    arrays : mapping of str to array
+        By member name.
+    layout : int
+        Layout of the file, at most :data:`SCHEMA`.
 
     Returns
     -------
-    array of shape (n_draws, n_rows, n_times)
-        Conditional survival in at most 16 draws.
+    part, arrays : dict
+        Unchanged where the layout is the present one, or its change did not touch the kind.
     """
-    rows = _canary_rows(fit.schema)
-    until = np.linspace(rows.reached, np.full(len(rows.reached), fit.schema.breaks[-1]), 5, axis=1)
-    draws = np.unique(np.linspace(0, fit.n_draws - 1, 16).astype(np.int64))
-    return fit.conditional_survival(rows, until, draws=draws)
+    kind = str(part["kind"])
+    if layout >= SCHEMA or kind not in _UPGRADES:
+        return dict(part), dict(arrays)
+    body, changed = importlib.import_module(_UPGRADES[kind]).upgrade(part, arrays, layout)
+    return {**part, "fit": body}, changed
 
 
 def save(fit: SurvivalFit, path: str | Path) -> None:
@@ -170,7 +153,10 @@ def save(fit: SurvivalFit, path: str | Path) -> None:
     Raises
     ------
     SavedFitError
-        If the path is a folder, or the fit is of a kind that cannot be saved.
+        If the path is a folder, the fit is of a kind that cannot be saved, or what was to be written does not make the
+        same fit again: the old file then stays.
+    OSError
+        If the disk is full or fails, or the folder cannot be written to: the old file then stays.
     """
     part, arrays = describe_fit(fit)
     manifest: dict[str, Json] = {
@@ -179,7 +165,10 @@ def save(fit: SurvivalFit, path: str | Path) -> None:
         "versions": _versions(str(part["kind"])),
         **part,
     }
-    container.write_at_once(Path(path), container.pack(manifest, {**arrays, "canary": canary(fit)}))
+    file = Path(path)
+    data = container.pack(manifest, {**arrays, "canary": canary(fit)})
+    _restored(file, *container.unpack_bytes(file, data))
+    container.write_at_once(file, data)
 
 
 def load(path: str | Path) -> Any:
@@ -212,21 +201,29 @@ def load(path: str | Path) -> Any:
     """
     file = Path(path)
     manifest, arrays = container.unpack(file)
-    if manifest.get("format") != "churnsurv fit" or not isinstance(manifest.get("schema"), int):
+    fit = _restored(file, manifest, arrays)
+    _warn_versions(manifest["versions"], str(manifest["kind"]))
+    return fit
+
+
+def _restored(file: Path, manifest: Mapping[str, Json], arrays: Mapping[str, np.ndarray]) -> Any:
+    """Make the fit of a file's parts, and insist that it predicts what it predicted."""
+    layout = manifest.get("schema")
+    if manifest.get("format") != "churnsurv fit" or type(layout) is not int or layout < 1:
         raise SavedFitError(f"{file.name} is not a saved fit.", hint="fit.save(path) writes one.")
-    if cast(int, manifest["schema"]) > SCHEMA:
+    if layout > SCHEMA:
         raise SavedFitError(
-            f"{file.name} has layout {manifest['schema']}, this version reads up to {SCHEMA}.",
+            f"{file.name} has layout {layout}, this version reads up to {SCHEMA}.",
             hint="upgrade churnsurv, or fit again.",
         )
     try:
-        fit = build_fit(manifest, arrays)
+        stored = arrays["canary"]
+        fit = build_fit(*upgrade_fit(manifest, arrays, layout))
         repeated = canary(fit)
     except SavedFitError:
         raise
     except (ChurnsurvError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise SavedFitError(f"{file.name} does not hold what a fit is made of: {error}") from error
-    stored = arrays["canary"]
     if stored.shape != repeated.shape or not np.allclose(
         stored, repeated, rtol=CANARY_TOLERANCE, atol=CANARY_TOLERANCE, equal_nan=True
     ):
@@ -235,7 +232,6 @@ def load(path: str | Path) -> Any:
             consequence="Numbers from it could not be compared with earlier ones.",
             hint="install the versions that wrote it, or fit again.",
         )
-    _warn_versions(manifest["versions"], str(manifest["kind"]))
     return fit
 
 

@@ -186,7 +186,7 @@ def read_rows(model: WeibullModel, episodes: EpisodeRows) -> tuple[WeibullRows, 
     EmptyDataError, NoEventsError, ArgumentError, FormulaError, MissingValueError, ModelSupportError
         By the fault found.
     """
-    _check_times(episodes)
+    check_times(episodes)
     cluster = customers(episodes.customer_id)
     check_rows(episodes, cluster)
     drop = model.on_bad == "drop"
@@ -211,7 +211,14 @@ def read_rows(model: WeibullModel, episodes: EpisodeRows) -> tuple[WeibullRows, 
     return rows, scale, shape
 
 
-def _check_times(episodes: EpisodeRows) -> None:
+def check_times(episodes: EpisodeRows) -> None:
+    """Refuse rows that last no time, and rows without one event.
+
+    Raises
+    ------
+    EmptyDataError, ArgumentError, NoEventsError
+        By the fault found.
+    """
     n = len(episodes.stop)
     if not n:
         raise EmptyDataError("there is not one row.", hint="look at the window and the definition of churn.")

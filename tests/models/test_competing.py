@@ -21,8 +21,11 @@ from churnsurv.models.competing_info import further_uniform, paired_draws
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.competing_saved import build, describe
 from churnsurv.models.formula import bind_formula
-from churnsurv.models.hierarchical.fit import Counts, HierarchicalFit
+from churnsurv.models.hierarchical.binding import Rows, structure_of
+from churnsurv.models.hierarchical.counts import Counts
+from churnsurv.models.hierarchical.fit import HierarchicalFit
 from churnsurv.models.hierarchical.model import HierarchicalModel
+from churnsurv.models.hierarchical.problem import Terms
 from churnsurv.models.hierarchical.sampling import posterior_tree
 from churnsurv.models.saved import load
 from churnsurv.tables.contracts import Cancellation
@@ -392,13 +395,13 @@ def drawn_fit(plan: float, seed: int, *, sd: float = 0.8) -> HierarchicalFit:
     }
     coords = {"period": np.arange(3), "term": np.array(["plan[pro]"]), "country": np.array(["A", "B"])}
     ones = {"country": np.full(2, 100.0)}
+    rows = Rows(schema, codes, (), np.zeros(4, np.int64), np.array([4.0, 1.0, 4.0, 1.0]))
     return HierarchicalFit(
         model=model,
         schema=schema,
         posterior=posterior_tree(variables, coords, {}),
         info=FitInfo(status="ok", n_draws=200, n_events=200, n_spells=900, exposure=1e5, fingerprint=str(seed)),
-        effects=bind_formula("plan", schema, codes, np.array([4.0, 1.0, 4.0, 1.0])),
-        levels=(np.array([0, 1]),),
+        structure=structure_of(model, rows, Terms.plain(bind_formula("plan", schema, codes, rows.exposure))),
         priors={},
         counts=Counts(np.array([500, 200, 90]), np.array([50.0]), np.array([5e4]), ones, ones, ones),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,19 @@ import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError, CellMismatchError, UnseenLevelError
-from churnsurv.hazards.algebra import cumulative_hazard_between, hazard_at
 from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows
-from churnsurv.models.formula import Effects, positions_of
-from churnsurv.models.hierarchical import prediction
+from churnsurv.models.formula import Effects
+from churnsurv.models.hierarchical.counts import Counts, counts_of
+from churnsurv.models.hierarchical.lifetimes import days_ahead, nodes_ahead
+from churnsurv.models.hierarchical.mixing import (
+    gone_given,
+    mean_ratio_of_survivors,
+    survival_at_quantile,
+    survival_given,
+)
+from churnsurv.models.hierarchical.predictor import Predictor
 from churnsurv.models.hierarchical.priors import Prior
+from churnsurv.models.hierarchical.prospects import Fresh, Past, no_past, origin_of, past_of, values_of
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
 if TYPE_CHECKING:
@@ -24,31 +32,12 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
+    from churnsurv.models.hierarchical.density import Natural
     from churnsurv.models.hierarchical.model import HierarchicalModel
-    from churnsurv.models.hierarchical.problem import Problem
-    from churnsurv.tables.cells import CellTable
-
-
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """What the training cells held, by period, term and group level: totals only, no rows.
-
-    Parameters
-    ----------
-    at_stop : array of shape (n_periods,)
-        Spells at risk at each period's end.
-    term_events, term_exposure : array of shape (n_terms,)
-        Where the term's indicator is 1.
-    level_events, level_exposure, level_expected : mapping of str to array
-        By group column; expected is what the posterior mean without the group's own effect foresees.
-    """
-
-    at_stop: IntArray
-    term_events: FloatArray
-    term_exposure: FloatArray
-    level_events: Mapping[str, FloatArray]
-    level_exposure: Mapping[str, FloatArray]
-    level_expected: Mapping[str, FloatArray]
+    from churnsurv.models.hierarchical.problem import Problem, Structure
+    from churnsurv.tables.episodes import Episodes
+    from churnsurv.tables.open_spells import OpenSpells
+    from churnsurv.tables.spells import SpellTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +52,11 @@ class HierarchicalFit:
         Of the cells it was fitted on.
     posterior : DataTree
         Draws by name: ``intercept``, ``walk``, ``log_baseline``, ``coef``, ``walk_sd``, ``{group}_effect``,
-        ``{group}_effect_sd``.
+        ``{group}_effect_sd``, ``frailty_sd``, …
     info : FitInfo
         Gate and data report; look at ``status`` first.
-    effects : Effects
-        Terms of the formula.
-    levels : tuple of array
-        Codes of the levels with exposure, of each group column.
+    structure : Structure
+        What its parameters are.
     priors : mapping of str to Prior
         As used.
     counts : Counts
@@ -84,8 +71,7 @@ class HierarchicalFit:
     schema: CellSchema
     posterior: xr.DataTree
     info: FitInfo
-    effects: Effects
-    levels: tuple[IntArray, ...]
+    structure: Structure
     priors: Mapping[str, Prior]
     counts: Counts
     seed: int = 0
@@ -96,37 +82,44 @@ class HierarchicalFit:
         cls,
         model: HierarchicalModel,
         problem: Problem,
-        cells: CellTable,
+        schema: CellSchema,
+        at_stop: IntArray,
         posterior: xr.DataTree,
         info: FitInfo,
         *,
+        mean: Natural,
         seed: int,
     ) -> HierarchicalFit:
         """Put together what sampling has made."""
         return cls(
             model=model,
-            schema=cells.schema,
+            schema=schema,
             posterior=posterior,
             info=info,
-            effects=problem.effects,
-            levels=problem.levels,
+            structure=problem.structure,
             priors=problem.priors,
-            counts=_counts(problem, cells, posterior),
+            counts=counts_of(problem, at_stop, mean),
             seed=seed,
             problem=problem,
         )
 
     def __repr__(self) -> str:
         """One line."""
+        how = (
+            f"approximate, Pareto-k̂ {self.info.pareto_k:.2f}"
+            if self.info.method == "laplace"
+            else f"R-hat {self.info.rhat_max:.3f}"
+        )
         return (
-            f"HierarchicalFit({self.model.formula!r}, groups={self.model.groups}: {self.info.status}, "
-            f"{self.n_draws:,} draws, R-hat {self.info.rhat_max:.3f}, {self.info.ess_min:,.0f} effective)"
+            f"HierarchicalFit({self.model.formula!r}, {self.model.parts()}: {self.info.status}, "
+            f"{self.n_draws:,} draws, {how}, {self.info.ess_min:,.0f} effective)"
         )
 
     @property
     def n_draws(self) -> int:
         """Draws of all chains together."""
-        return len(self._flat["intercept"])
+        sizes = self.posterior["posterior"].to_dataset().sizes
+        return int(sizes["chain"] * sizes["draw"])
 
     @cached_property
     def _flat(self) -> dict[str, FloatArray]:
@@ -137,17 +130,34 @@ class HierarchicalFit:
             for name, values in dataset.data_vars.items()
         }
 
+    @property
+    def effects(self) -> Effects:
+        """Terms of the formula."""
+        return self.structure.terms.effects
+
+    @property
+    def uses_history(self) -> bool:
+        """Whether a customer's own past moves her risk: then rows need their ``history``."""
+        return self.model.needs_customers
+
+    @property
+    def carries_months(self) -> bool:
+        """Whether the level of calendar months goes on beyond the data."""
+        return self.model.calendar
+
+    @property
+    def n_months(self) -> int:
+        """Calendar months that the level was learnt from, from the first to the last of the data; 0 without a calendar."""
+        return self.structure.months[1] - self.structure.months[0] + 1 if self.structure.months else 0
+
+    @property
+    def month_drift(self) -> float:
+        """Posterior median of the standard deviation of the log level's step from month to month; 0 where none is known."""
+        return float(np.median(self._flat["month_sd"])) if "month_sd" in self._flat else 0.0
+
     @cached_property
-    def _group_columns(self) -> tuple[int, ...]:
-        names = [column.name for column in self.schema.columns]
-        return tuple(names.index(group) for group in self.model.groups)
-
-    def _coef(self, draws: IntArray) -> FloatArray:
-        coef = self._flat.get("coef")
-        return np.zeros((len(draws), 0)) if coef is None else coef[draws]
-
-    def _group_positions(self, codes: IntArray) -> list[IntArray]:
-        return [positions_of(known, codes[:, k]) for k, known in zip(self._group_columns, self.levels, strict=True)]
+    def _predictor(self) -> Predictor:
+        return Predictor(self.structure, self.schema, self.model.baseline, self._flat, self.seed)
 
     def _check_rows(self, rows: PatternRows) -> IntArray:
         if rows.schema is not self.schema and rows.schema.columns != self.schema.columns:
@@ -162,20 +172,26 @@ class HierarchicalFit:
         """Rows with a group level that had no exposure when the fit was made, shape (n,)."""
         codes = self._check_rows(rows)
         new = np.zeros(len(codes), bool)
-        for position in self._group_positions(codes):
-            new |= position == UNSEEN
+        for group in self.structure.groups.values():
+            new |= group.positions(codes) == UNSEEN
         return new
 
     def new_group_name(self, rows: NamedRows) -> StrArray:
         """Level that makes the group of each row new, of several columns together; empty for a known group."""
         names = np.full(len(rows.codes), "", dtype=object)
-        for k, position in zip(self._group_columns, self._group_positions(self._check_rows(rows)), strict=True):
-            names = names + np.where(position == UNSEEN, rows.levels[k] + "\n", "")
+        codes = self._check_rows(rows)
+        for group in self.structure.groups.values():
+            own = sum((rows.levels[k] + "\n" for k in group.columns[1:]), rows.levels[group.columns[0]] + "\n")
+            names = names + np.where(group.positions(codes) == UNSEEN, own, "")
         return names
 
     def unseen(self, rows: PatternRows) -> BoolArray:
         """Rows with a level of a fixed effect that had no exposure, shape (n,): they have no prediction."""
-        return self.effects.unseen(self._check_rows(rows))
+        bad = self.effects.unseen(self._check_rows(rows))
+        for k in self.structure.terms.numbers:
+            number = values_of(rows)[k]
+            bad |= True if number is None else ~np.isfinite(number)
+        return bad
 
     def refuse_unseen(self, rows: PatternRows) -> None:
         """Raise where :meth:`unseen` is true of any row.
@@ -208,44 +224,37 @@ class HierarchicalFit:
         """
         return np.append(self.counts.at_stop, 0)[self.schema.period_of(np.asarray(times, float))]
 
-    def _multipliers(self, codes: IntArray, draws: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Hazard ratio of each row in each draw, and the standard deviation of its new groups' effects."""
-        patterns, where = np.unique(codes, axis=0, return_inverse=True)
-        where = where.ravel()
-        total = prediction.log_multiplier(self._coef(draws), self.effects.matrix(patterns))
-        variance = np.zeros_like(total)
-        for group, position in zip(self.model.groups, self._group_positions(patterns), strict=True):
-            total += prediction.group_part(self._flat[f"{group}_effect"][draws], position)
-            variance += (self._flat[f"{group}_effect_sd"][draws] ** 2)[:, None] * (position == UNSEEN)
-        return np.exp(total)[:, where], np.sqrt(variance)[:, where]
-
     def _draws(self, draws: IntArray | None) -> IntArray:
         picked = np.arange(self.n_draws) if draws is None else np.asarray(draws, np.int64)
         if picked.size and (picked.min() < 0 or picked.max() >= self.n_draws):
             raise ArgumentError(f"draws must lie between 0 and {self.n_draws - 1}.", hint="fit.n_draws tells how many.")
         return picked
 
-    def _hazard(self, draws: IntArray) -> FloatArray:
-        return np.exp(self._flat["log_baseline"][draws])
+    def _past(self, rows: ReachedRows, draws: IntArray) -> Past:
+        if not self.uses_history and not self.new_group(rows).any():
+            return no_past(len(rows.codes))
+        return past_of(self._predictor, rows, draws, self.info.cause, use=self.uses_history)
 
-    def _baseline_between(self, draws: IntArray, start: FloatArray, stop: FloatArray) -> FloatArray:
-        """Cumulative hazard of the reference from start to stop, NaN beyond the last break."""
-        last = self.schema.breaks[-1]
-        low = np.minimum(start, last)
-        value = cumulative_hazard_between(
-            self._hazard(draws), breaks=self.schema.breaks, start=low, stop=np.maximum(np.minimum(stop, last), low)
-        )
-        return np.where((start > last) | (stop > last), np.nan, value)
+    def _mixing(self, draws: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
+        """Variance of the frailty and logit of the cured share by draw, shape (n_draws, 1, 1)."""
+        variance = self._flat["frailty_sd"][draws, None, None] ** 2 if self.model.frailty else None
+        return variance, self._flat["cure_logit"][draws, None, None] if self.model.cure else None
 
     def conditional_survival(
         self, rows: ReachedRows, until: FloatArray, *, draws: IntArray | None = None
     ) -> FloatArray:
-        """Probability of still having no event at ``until``, given none until ``reached`` (eq. 10 and 11).
+        """Probability of still having no event at ``until``, given none until ``reached`` and all that went before.
+
+        Equations 10, 11 and 35 of ``docs/explanation/hierarchical.md``.
 
         Parameters
         ----------
         rows : OpenSpells
-            n customers, put into the cells of :attr:`schema`.
+            n customers, put into the cells of :attr:`schema`; with their ``history`` where :attr:`uses_history`
+            (without, nothing is known of them but that ``reached`` was reached). Where the level moves by month, the
+            months that lie between are those of the rows' ``origin``, and beyond the data a path in each draw that all
+            rows share; for rows without an ``origin`` (patterns, curves of a population) every month is the average
+            one of the data: walk at 0, mean season.
         until : array of shape (n, k)
             Days on the clock.
         draws : array of int, optional
@@ -255,30 +264,23 @@ class HierarchicalFit:
         -------
         array of shape (n_draws, n, k)
             One where ``until <= reached``. NaN beyond the last break, where the data say nothing, and for rows
-            with an unseen level of a fixed effect (see :meth:`unseen`). For a group never seen the effect is
-            integrated over its distribution, as a ratio of integrals within each draw.
+            with an unseen level of a fixed effect (see :meth:`unseen`). A frailty, a cured share and the effect of a
+            group never seen are integrated out, as ratios of integrals within each draw.
         """
         codes, picked = self._check_rows(rows), self._draws(draws)
         reached = np.asarray(rows.reached, float)[:, None]
         until = np.maximum(np.asarray(until, float), reached)
-        multiplier, new_sd = self._multipliers(codes, picked)
-        survival = np.exp(-multiplier[:, :, None] * self._baseline_between(picked, reached, until))
+        ratio, sd = self._predictor.multipliers(codes, values_of(rows), picked)
+        further = ratio[:, :, None] * self._predictor.between(codes, reached, until, picked, origin_of(rows))
+        past = self._past(rows, picked)
+        variance, logit = self._mixing(picked)
+        survival = survival_given(past, further, variance, logit, None)
         new = np.flatnonzero(self.new_group(rows))
         if len(new):
-            survival[:, new] = self._survival_of_new(
-                picked, reached[new], until[new], multiplier[:, new, None], new_sd[:, new, None]
-            )
+            survival[:, new] = survival_given(past.take(new), further[:, new], variance, logit, sd[:, new, None])
         survival[np.broadcast_to(until <= reached, survival.shape)] = 1.0
         survival[:, self.unseen(rows)] = np.nan
         return survival
-
-    def _survival_of_new(
-        self, draws: IntArray, reached: FloatArray, until: FloatArray, multiplier: FloatArray, sd: FloatArray
-    ) -> FloatArray:
-        start = np.full_like(reached, self.schema.breaks[0])
-        before = multiplier * self._baseline_between(draws, start, np.maximum(reached, start))
-        between = multiplier * self._baseline_between(draws, reached, until)
-        return prediction.conditional_survival_of_new_group(before, before + between, sd)
 
     def joint_survival(
         self, rows: ReachedRows, until: FloatArray, quantile: FloatArray, *, draws: IntArray | None = None
@@ -304,11 +306,23 @@ class HierarchicalFit:
         codes, picked = self._check_rows(rows), self._draws(draws)
         reached = np.asarray(rows.reached, float)[:, None]
         until = np.maximum(np.asarray(until, float), reached)
-        multiplier, sd = (part[:, :, None] for part in self._multipliers(codes, picked))
-        start = np.full_like(reached, self.schema.breaks[0])
-        before = multiplier * self._baseline_between(picked, start, np.maximum(reached, start))
-        between = multiplier * self._baseline_between(picked, reached, until)
-        return prediction.survival_at_quantile(before, before + between, sd, quantile[:, :, None])
+        ratio, sd = (part[:, :, None] for part in self._predictor.multipliers(codes, values_of(rows), picked))
+        further = ratio * self._predictor.between(codes, reached, until, picked, origin_of(rows))
+        return survival_at_quantile(self._past(rows, picked), further, *self._mixing(picked), sd, quantile[:, :, None])
+
+    def probability_gone(self, rows: ReachedRows, *, draws: IntArray | None = None) -> FloatArray:
+        """Probability that each customer has left for good (or is immune), by draw, shape (n_draws, n).
+
+        Raises
+        ------
+        ArgumentError
+            If the model has no cured share.
+        """
+        if not self.model.cure:
+            raise ArgumentError("the model has no cured share.", hint="HierarchicalModel(…, cure=True)")
+        picked = self._draws(draws)
+        past, (variance, logit) = self._past(rows, picked), self._mixing(picked)
+        return gone_given(past, variance, cast(FloatArray, logit))
 
     def _predicted(self, values: FloatArray, rows: PatternRows, times: FloatArray, name: str) -> xr.DataArray:
         import xarray as xr
@@ -333,10 +347,12 @@ class HierarchicalFit:
         -------
         DataArray
             Dims ``(chain, draw, customer, time)``. NaN as in :meth:`conditional_survival`; for a new group the
-            effect is integrated over its distribution.
+            effect is integrated over its distribution, and every calendar month is the average one.
         """
         at = np.asarray(times, float)
-        fresh = _Fresh(rows.schema, self._check_rows(rows), np.full(len(rows.codes), self.schema.breaks[0]))
+        fresh = Fresh(
+            rows.schema, self._check_rows(rows), np.full(len(rows.codes), self.schema.breaks[0]), values_of(rows)
+        )
         until = np.broadcast_to(at, (len(rows.codes), len(at)))
         return self._predicted(self.conditional_survival(fresh, until), rows, at, "survival")
 
@@ -347,17 +363,17 @@ class HierarchicalFit:
     def predict_hazard(self, rows: PatternRows, times: FloatArray) -> xr.DataArray:
         """Events a day at each time among those without one so far, same dims.
 
-        For a new group this is a ratio of integrals, density by survival: levels that come back fast leave early.
+        With a frailty, a cured share or a new group this is a ratio of integrals, density by survival: those with a
+        high hazard leave early.
         """
         at, codes = np.asarray(times, float), self._check_rows(rows)
         draws = self._draws(None)
-        last = self.schema.breaks[-1]
-        multiplier, sd = self._multipliers(codes, draws)
-        baseline = hazard_at(self._hazard(draws), breaks=self.schema.breaks, times=np.minimum(at, last))
-        baseline = np.where(at > last, np.nan, baseline)[:, None, :]
-        start = np.full_like(at, self.schema.breaks[0])
-        risk = multiplier[:, :, None] * self._baseline_between(draws, start, at)[:, None, :]
-        hazard = multiplier[:, :, None] * baseline * prediction.mean_ratio_of_survivors(risk, sd[:, :, None])
+        ratio, sd = (part[:, :, None] for part in self._predictor.multipliers(codes, values_of(rows), draws))
+        grid = np.broadcast_to(at, (len(codes), len(at)))
+        start = np.full_like(grid, self.schema.breaks[0])
+        risk = ratio * self._predictor.between(codes, start, grid, draws)
+        rate = ratio * self._predictor.rate(codes, grid, draws)
+        hazard = rate * mean_ratio_of_survivors(risk, *self._mixing(draws), sd)
         hazard[:, self.unseen(rows)] = np.nan
         return self._predicted(hazard, rows, at, "hazard")
 
@@ -369,21 +385,66 @@ class HierarchicalFit:
         rows : OpenSpells or CellTable
             n patterns.
         horizon : float
-            Days on the clock, at most the last break.
-
-        Notes
-        -----
-        In a period the survival of a known group is an exponential, whose integral is closed; for a new group
-        the integral is taken by 8 Gauss–Legendre nodes in each period.
+            Days on the clock, at most the last break of a piecewise baseline.
         """
-        edges = np.asarray(self.schema.breaks)
-        edges = np.append(edges[edges < horizon], horizon)
-        nodes, weights = np.polynomial.legendre.leggauss(8)
-        width = np.diff(edges)
-        times = (edges[:-1, None] + 0.5 * width[:, None] * (nodes + 1.0)).ravel()
-        share = (0.5 * width[:, None] * weights).ravel()
-        survival = self.predict_survival_function(rows, times)
-        return (survival * share).sum("time", skipna=False).rename("rmst")
+        times, share = nodes_ahead(self, np.asarray(self.schema.breaks[:1]), horizon - self.schema.breaks[0])
+        survival = self.predict_survival_function(rows, times[0])
+        return cast("xr.DataArray", (survival * share[0]).sum("time", skipna=False).rename("rmst"))
+
+    def expected_remaining_lifetime(self, rows: OpenSpells, horizon: float) -> xr.DataArray:
+        """Days without the event to be expected within the next ``horizon`` days, given all that is known of a customer.
+
+        A restricted mean of the further time, dims ``(chain, draw, customer)``: on the tenure clock how long she will
+        still be a customer, on the gap clock how long she will still be silent.
+
+        Parameters
+        ----------
+        rows : OpenSpells
+            n customers; with their ``history`` where :attr:`uses_history`.
+        horizon : float
+            Days ahead, > 0; else a ``HorizonError``. NaN beyond the last break of a piecewise baseline.
+        """
+        days = days_ahead(self, rows, horizon)
+        return self._predicted(days[..., None], rows, np.array([horizon]), "remaining_lifetime").isel(time=0, drop=True)
+
+    def check_survival(
+        self,
+        spells: SpellTable | Episodes,
+        by: str | None = None,
+        *,
+        times: Sequence[float] | None = None,
+        ci_prob: float = 0.90,
+        rng: int = 0,
+    ) -> pd.DataFrame:
+        """Kaplan–Meier of spells beside what the fit expects of them: a posterior predictive check.
+
+        What is expected is told for those who were observed at each time, from what each customer had done by then
+        (see :mod:`churnsurv.models.hierarchical.in_turn`); bounds hold the randomness of as many events too.
+
+        Parameters
+        ----------
+        spells : SpellTable or Episodes
+            Spells of the fit's definition, or rows with its columns. Of more than 50,000 rows, those of as many customers
+            are taken, evenly spaced.
+        by : str, optional
+            A column of the rows, whether the model uses it or not, or ``"earlier events"``: how often the customer had
+            come back before. Everyone together by default.
+        times : sequence of float, optional
+            Days on the clock; the breaks by default. A curve ends where fewer than 10 are at risk.
+        ci_prob : float
+            Probability of the equal-tailed bounds.
+        rng : int
+            Seed.
+
+        Returns
+        -------
+        DataFrame
+            ``group``, ``time``, ``n_at_risk``, ``observed`` (Kaplan–Meier), ``lower``, ``median``, ``upper``
+            (expected), ``outside`` (of a good model, in one of ten places at ``ci_prob=0.9``), ``ci_kind``, ``ci_prob``.
+        """
+        from churnsurv.models.hierarchical.checks import check_survival
+
+        return check_survival(self, spells, by, times=times, ci_prob=ci_prob, rng=rng)
 
     def summary(self, ci_prob: float = 0.90) -> pd.DataFrame:
         """Hazard ratios of terms and group levels with equal-tailed intervals.
@@ -433,41 +494,3 @@ class HierarchicalFit:
         from churnsurv.models.saved import save
 
         save(self, path)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fresh:
-    """Patterns at time zero."""
-
-    schema: CellSchema
-    codes: IntArray
-    reached: FloatArray
-
-    @property
-    def customer_id(self) -> np.ndarray:
-        """Positions stand for customers."""
-        return np.arange(len(self.codes)).astype(object)
-
-
-def _counts(problem: Problem, cells: CellTable, posterior: xr.DataTree) -> Counts:
-    design, dataset = problem.density.design, posterior["posterior"].to_dataset()
-    events, exposure = design.events.sum(axis=1), design.exposure.sum(axis=1)
-    mean = dataset.mean(("chain", "draw"))
-    coef = mean["coef"].values if "coef" in mean else np.zeros(0)
-    own = (design.exposure @ np.exp(mean["log_baseline"].values)) * np.exp(design.x @ coef)
-    parts = dict(zip(problem.groups, zip(design.groups, design.n_levels, strict=True), strict=True))
-    effects = {group: mean[f"{group}_effect"].values[index] for group, (index, _) in parts.items()}
-
-    def by_level(group: str, values: FloatArray) -> FloatArray:
-        index, n = parts[group]
-        return np.bincount(index, values, n)
-
-    others = {group: own * np.exp(sum(e for other, e in effects.items() if other != group)) for group in effects}
-    return Counts(
-        at_stop=np.bincount(cells.period, cells.n_at_stop, cells.schema.n_periods).astype(np.int64),
-        term_events=design.x.T @ events,
-        term_exposure=design.x.T @ exposure,
-        level_events={group: by_level(group, events) for group in parts},
-        level_exposure={group: by_level(group, exposure) for group in parts},
-        level_expected={group: by_level(group, others[group]) for group in parts},
-    )

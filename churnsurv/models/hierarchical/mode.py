@@ -2,6 +2,9 @@
 
 The joint mode of a hierarchical model does not exist: as a standard deviation goes to zero with its effects,
 the density grows without bound. With the effects integrated out by a normal approximation, it does.
+
+What the marginal is a function of is called *outer* here: the logs of all standard deviations, then the free numbers
+of the correlations.
 """
 
 from __future__ import annotations
@@ -10,18 +13,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import linalg, optimize, sparse
+from scipy import linalg, optimize
 
 from churnsurv._typing import FloatArray
-from churnsurv.models.hierarchical.density import Centring, LogPosterior, Natural
+from churnsurv.models.hierarchical.correlation import cholesky_factor, lkj_log_density
+from churnsurv.models.hierarchical.density import Centring, LogPosterior, Natural, covariances_of
+from churnsurv.models.hierarchical.vectors import VectorCentring
 
 _LOG_SD_LOWEST, _LOG_SD_HIGHEST = -6.0, 3.0
+_FREE_LARGEST = 3.0
 _NEWTON_STEPS = 100
 _NEWTON_TOLERANCE = 1e-9
 _DIFFERENCE = 0.1
-"""Step of the finite differences in the standard deviations."""
+"""Largest step of the finite differences in what is outer; smaller where the data say much."""
 _KNEES = np.geomspace(0.05, 20.0, 13)
 """Knees tried, in units of the standard deviation at the mode: from almost linear to almost log."""
+_SEARCH_UNITS = 5_000
+"""Customers among whom mode and metric are looked for; all of them move the mode to its place afterwards."""
+_POLISH_STEPS = 50
+_POLISHED = 0.01
+"""Squared distance to the mode, in standard deviations, at which it is close enough to start from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +46,7 @@ class Inner:
     factor : array of shape (n_fixed + n_random, n_fixed + n_random)
         Lower Cholesky factor of minus the Hessian.
     value : float
-        Laplace approximation of the log density of the log standard deviations (eq. 9).
+        Laplace approximation of the log density of what is outer (eq. 9).
     """
 
     effects: FloatArray
@@ -63,7 +74,7 @@ class Mode:
 
 
 class Laplace:
-    """The inner problem: everything but the standard deviations.
+    """The inner problem: everything but the standard deviations and correlations.
 
     Parameters
     ----------
@@ -72,137 +83,158 @@ class Laplace:
     """
 
     def __init__(self, density: LogPosterior) -> None:
-        self.density = density
-        design = density.design
-        n, rows = len(design.x), np.arange(len(design.x))
-        dummies = [sparse.csr_matrix(design.x)]
-        for index, size in zip(design.groups, design.n_levels, strict=True):
-            dummies.append(sparse.csr_matrix((np.ones(n), (rows, index)), shape=(n, size)))
-        self._patterns = sparse.csr_matrix(sparse.hstack(dummies))
-        self._transform = self._effects_to_dummies()
+        self.density, self.layout = density, density.layout
 
-    def _effects_to_dummies(self) -> FloatArray:
-        design = self.density.design
-        terms, periods, groups = design.x.shape[1], design.n_periods, sum(design.n_levels)
-        matrix = np.zeros((terms + groups + periods, design.n_fixed + periods - 1 + groups))
-        matrix[:terms, 1 : 1 + terms] = np.eye(terms)
-        matrix[terms : terms + groups, terms + periods :] = np.eye(groups)
-        matrix[terms + groups :, 0] = 1.0
-        matrix[terms + groups :, 1 + terms : terms + periods] = design.walk_basis()
-        return matrix
+    def split(self, outer: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Standard deviations and free correlations."""
+        return np.exp(outer[: self.layout.n_sd]), outer[self.layout.n_sd :]
 
-    def information(self, effects: FloatArray) -> FloatArray:
-        """Expected information of the data about all effects, at given effects."""
-        design, fixed = self.density.design, self.density.design.n_fixed
-        log_baseline, log_multiplier = self.density.log_parts(effects[:fixed], effects[fixed:])
-        expected = design.exposure * np.exp(log_baseline) * np.exp(log_multiplier)[:, None]
-        own = (self._patterns.T @ self._patterns.multiply(expected.sum(axis=1)[:, None])).toarray()
-        across = self._patterns.T @ expected
-        gram = np.block([[own, across], [across.T, np.diag(expected.sum(axis=0))]])
-        return np.asarray(self._transform.T @ gram @ self._transform)
-
-    def _precision(self, effects: FloatArray, log_sd: FloatArray) -> FloatArray:
-        density, fixed = self.density, self.density.design.n_fixed
-        precision = np.empty(len(effects))
-        precision[:1] = density.intercept_prior.curvature(effects[:1])
-        if density.coef_prior is not None:
-            precision[1:fixed] = density.coef_prior.curvature(effects[1:fixed])
-        precision[fixed:] = (density.design.scale * np.exp(log_sd[density.design.sd_index])) ** -2
+    def prior_precision(self, sd: FloatArray, free: FloatArray) -> FloatArray:
+        """Precision of the random effects, shape (n_random, n_random)."""
+        layout = self.layout
+        precision = np.zeros((layout.n_random, layout.n_random))
+        index = np.arange(layout.n_scalar)
+        precision[index, index] = (layout.scale * sd[layout.sd_index]) ** -2
+        places = zip(layout.vector_blocks, layout.vector_places, covariances_of(layout, sd, free), strict=True)
+        for block, (some, _, _), covariance in places:
+            precision[some, some] = np.kron(np.eye(block.n_levels), np.linalg.inv(covariance))
         return precision
 
-    def _value_and_slope(self, effects: FloatArray, log_sd: FloatArray) -> tuple[float, FloatArray]:
-        density, design, fixed = self.density, self.density.design, self.density.design.n_fixed
-        with np.errstate(over="ignore"):
-            value, fixed_slope, random_slope = density.likelihood(effects[:fixed], effects[fixed:])
+    def _value_and_slope(self, effects: FloatArray, sd: FloatArray, precision: FloatArray) -> tuple[float, FloatArray]:
+        density, fixed = self.density, self.layout.n_fixed
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, fixed_slope, random_slope, _ = density.likelihood.value_and_slope(
+                effects[:fixed], effects[fixed:], density.frailty_sd(sd)
+            )
         prior, prior_slope = density.fixed_prior(effects[:fixed])
-        sd = design.scale * np.exp(log_sd[design.sd_index])
-        value += prior - float(np.sum(0.5 * (effects[fixed:] / sd) ** 2 + np.log(sd)))
-        return value, np.concatenate([fixed_slope + prior_slope, random_slope - effects[fixed:] / sd**2])
+        pull = precision @ effects[fixed:]
+        value += prior - 0.5 * float(effects[fixed:] @ pull)
+        return value, np.concatenate([fixed_slope + prior_slope, random_slope - pull])
 
-    def solve(self, log_sd: FloatArray, start: FloatArray) -> Inner:
-        """Newton's method with halved steps; the log density is concave under normal priors.
+    def _curvature(self, effects: FloatArray, sd: FloatArray, precision: FloatArray) -> FloatArray:
+        density, fixed = self.density, self.layout.n_fixed
+        matrix = density.likelihood.information(effects[:fixed], effects[fixed:], density.frailty_sd(sd)).copy()
+        matrix[fixed:, fixed:] += precision
+        index = np.arange(fixed)
+        matrix[index, index] += density.fixed_curvature(effects[:fixed])
+        return 0.5 * (matrix + matrix.T)
+
+    def solve(self, outer: FloatArray, start: FloatArray) -> Inner:
+        """Newton's method with halved steps.
 
         Parameters
         ----------
-        log_sd : array of shape (n_blocks,)
-            Log standard deviations, held fixed.
+        outer : array of shape (n_sd + n_free,)
+            Log standard deviations and free correlations, held fixed.
         start : array of shape (n_fixed + n_random,)
             Where to start.
         """
+        sd, free = self.split(outer)
+        precision = self.prior_precision(sd, free)
         effects = start
-        value, slope = self._value_and_slope(effects, log_sd)
+        value, slope = self._value_and_slope(effects, sd, precision)
         for _ in range(_NEWTON_STEPS):
-            information = self.information(effects)
-            factor = linalg.cholesky(
-                information + np.diag(self._precision(effects, log_sd)), lower=True, check_finite=False
-            )
+            factor = _safe_cholesky(self._curvature(effects, sd, precision))
             step = linalg.cho_solve((factor, True), slope, check_finite=False)
             gain = float(slope @ step)
-            if gain < _NEWTON_TOLERANCE:
+            if not gain > _NEWTON_TOLERANCE:
                 break
-            effects, value, slope = self._move(effects, step, value, gain, log_sd)
-        prior, _ = self.density.sd_prior(np.exp(log_sd))
-        prior += float(log_sd.sum())
-        return Inner(effects, factor, value + prior - float(np.log(np.diag(factor)).sum()))
+            moved, new_value, new_slope = self._move(effects, step, value, gain, sd, precision)
+            if not new_value > value:
+                break
+            effects, value, slope = moved, new_value, new_slope
+        return Inner(effects, factor, value + self._outer_part(outer, precision) - float(np.log(np.diag(factor)).sum()))
+
+    def _outer_part(self, outer: FloatArray, precision: FloatArray) -> float:
+        """Priors of what is outer, on its own scale, and the effects' normalising constant."""
+        sd, free = self.split(outer)
+        value = self.density.sd_prior(sd)[0] + float(outer[: self.layout.n_sd].sum())
+        for block, (_, _, pairs), concentration in zip(
+            self.layout.vector_blocks, self.layout.vector_places, self.density.concentrations, strict=True
+        ):
+            value += lkj_log_density(free[pairs], block.n_terms, concentration)[0]
+        return value + 0.5 * float(np.linalg.slogdet(precision)[1]) if len(precision) else value
 
     def _move(
-        self, effects: FloatArray, step: FloatArray, value: float, gain: float, log_sd: FloatArray
+        self, effects: FloatArray, step: FloatArray, value: float, gain: float, sd: FloatArray, precision: FloatArray
     ) -> tuple[FloatArray, float, FloatArray]:
         size = 1.0
         while True:
             new = effects + size * step
-            new_value, slope = self._value_and_slope(new, log_sd)
+            new_value, slope = self._value_and_slope(new, sd, precision)
             if new_value >= value + 1e-4 * size * gain or size < 1e-6:
                 return new, new_value, slope
             size *= 0.5
 
 
-def _start_effects(density: LogPosterior) -> FloatArray:
-    design = density.design
-    effects = np.zeros(design.n_fixed + len(design.sd_index))
-    effects[0] = np.log((design.events.sum() + 0.5) / design.exposure.sum())
-    return effects
+def _safe_cholesky(matrix: FloatArray) -> FloatArray:
+    """Cholesky factor of a matrix, its negative directions turned: a likelihood with cure is not concave everywhere."""
+    try:
+        return np.asarray(linalg.cholesky(matrix, lower=True, check_finite=False))
+    except linalg.LinAlgError:
+        values, vectors = linalg.eigh(matrix)
+        least = 1e-6 * max(float(np.abs(values).max()), 1.0)
+        turned = (vectors * np.maximum(np.abs(values), least)) @ vectors.T
+        return np.asarray(linalg.cholesky(turned, lower=True, check_finite=False))
 
 
-def _marginal_mode(laplace: Laplace) -> tuple[FloatArray, Inner]:
-    inner = laplace.solve(np.zeros(len(laplace.density.design.blocks)) - 1.0, _start_effects(laplace.density))
-    if not laplace.density.design.blocks:
-        return np.zeros(0), inner
+def _outer_bounds(density: LogPosterior) -> tuple[FloatArray, FloatArray]:
+    layout = density.layout
+    low = np.append(np.full(layout.n_sd, _LOG_SD_LOWEST), np.full(layout.n_free, -_FREE_LARGEST))
+    return low, np.append(np.full(layout.n_sd, _LOG_SD_HIGHEST), np.full(layout.n_free, _FREE_LARGEST))
+
+
+def _marginal_mode(laplace: Laplace, start: FloatArray) -> tuple[FloatArray, Inner]:
+    layout = laplace.layout
+    outer = np.append(np.full(layout.n_sd, -1.0), np.zeros(layout.n_free))
+    inner = laplace.solve(outer, start)
+    if not len(outer):
+        return outer, inner
     latest = [inner.effects]
 
-    def minus_value(log_sd: FloatArray) -> float:
-        inner = laplace.solve(log_sd, latest[0])
+    def minus_value(at: FloatArray) -> float:
+        inner = laplace.solve(at, latest[0])
         latest[0] = inner.effects
         return -inner.value
 
-    n_blocks = len(laplace.density.design.blocks)
     found = optimize.minimize(
         minus_value,
-        np.full(n_blocks, -1.0),
+        outer,
         method="L-BFGS-B",
         jac="3-point",
-        bounds=[(_LOG_SD_LOWEST, _LOG_SD_HIGHEST)] * n_blocks,
+        bounds=list(zip(*_outer_bounds(laplace.density), strict=True)),
         options={"finite_diff_rel_step": 1e-3, "ftol": 1e-8, "maxiter": 50},
     )
     return found.x, laplace.solve(found.x, latest[0])
 
 
-def _hessian_covariance(value: Callable[[FloatArray], float], log_sd: FloatArray) -> FloatArray:
-    """Inverse of minus the Hessian in the log standard deviations, by central differences."""
-    n = len(log_sd)
-    eye = _DIFFERENCE * np.eye(n)
+def _hessian_covariance(value: Callable[[FloatArray], float], outer: FloatArray) -> FloatArray:
+    """Inverse of minus the Hessian in what is outer, by central differences of about one standard deviation."""
+    steps = np.full(len(outer), _DIFFERENCE)
+    for _ in range(3):
+        covariance = _differenced(value, outer, steps)
+        spreads = np.sqrt(np.diag(covariance))
+        if np.all(spreads > 0.5 * steps):
+            break
+        steps = np.minimum(_DIFFERENCE, spreads)
+    return covariance
+
+
+def _differenced(value: Callable[[FloatArray], float], outer: FloatArray, steps: FloatArray) -> FloatArray:
+    n = len(outer)
+    eye = np.diag(steps)
     hessian = np.empty((n, n))
     for i in range(n):
         for j in range(i + 1):
-            corners = [value(log_sd + a * eye[i] + b * eye[j]) * a * b for a in (1, -1) for b in (1, -1)]
-            hessian[i, j] = hessian[j, i] = -sum(corners) / (4.0 * _DIFFERENCE**2)
+            corners = [value(outer + a * eye[i] + b * eye[j]) * a * b for a in (1, -1) for b in (1, -1)]
+            hessian[i, j] = hessian[j, i] = -sum(corners) / (4.0 * steps[i] * steps[j])
     values, vectors = linalg.eigh(hessian)
     return np.asarray((vectors / np.clip(values, 0.1, None)) @ vectors.T)
 
 
 @dataclass(frozen=True, eq=False)
-class _SdShape:
-    """Marginal of the standard deviations on the soft scale that makes each most symmetric."""
+class _Shape:
+    """Marginal of what is outer: standard deviations on the soft scale that makes each most symmetric."""
 
     knee: FloatArray
     mean: FloatArray
@@ -210,74 +242,95 @@ class _SdShape:
 
 
 def _profile(
-    value: Callable[[FloatArray], float], log_sd: FloatArray, direction: FloatArray, spread: float
+    laplace: Laplace, value: Callable[[FloatArray], float], outer: FloatArray, direction: FloatArray, spread: float
 ) -> tuple[FloatArray, FloatArray]:
     """Offsets along a direction and their share of the Laplace-marginal."""
-    offsets = np.concatenate([-np.geomspace(8.0, 0.125, 14), np.linspace(0.0, 4.0, 13)]) * max(spread, 0.1)
-    inside = [
-        np.all((log_sd + t * direction >= _LOG_SD_LOWEST - 3.0) & (log_sd + t * direction <= _LOG_SD_HIGHEST))
-        for t in offsets
-    ]
-    offsets = offsets[np.asarray(inside)]
-    values = np.array([value(log_sd + t * direction) for t in offsets])
+    low, high = _outer_bounds(laplace.density)
+    offsets = np.concatenate([-np.geomspace(8.0, 0.125, 14), np.linspace(0.0, 4.0, 13)]) * spread
+    points = outer + offsets[:, None] * direction
+    inside = np.all((points >= low - 3.0) & (points <= high), axis=1)
+    offsets = offsets[inside]
+    values = np.array([value(point) for point in points[inside]])
     share = np.exp(values - values.max()) * np.gradient(offsets)
     return offsets, share / share.sum()
 
 
-def _soft_moments(sd: FloatArray, share: FloatArray, knee: float) -> tuple[float, float, float]:
-    """Mean, standard deviation and skewness of a marginal on the soft scale."""
-    soft = sd / knee + np.log(-np.expm1(-sd / knee))
-    mean = float(share @ soft)
-    spread = float(np.sqrt(share @ (soft - mean) ** 2))
-    return mean, spread, float(share @ (soft - mean) ** 3) / spread**3
+def _moments(value: FloatArray, share: FloatArray) -> tuple[float, float, float]:
+    """Mean, standard deviation and skewness of a tabulated marginal."""
+    mean = float(share @ value)
+    spread = float(np.sqrt(share @ (value - mean) ** 2))
+    return mean, spread, float(share @ (value - mean) ** 3) / spread**3
 
 
-def _sd_shape(laplace: Laplace, inner: Inner, log_sd: FloatArray) -> _SdShape:
+def _shape(laplace: Laplace, inner: Inner, outer: FloatArray) -> _Shape:
     """Choose each knee so that the marginal is least skewed, and take the moments there."""
 
     def value(at: FloatArray) -> float:
         return laplace.solve(at, inner.effects).value
 
-    rough = _hessian_covariance(value, log_sd)
+    rough = _hessian_covariance(value, outer)
     spreads = np.sqrt(np.diag(rough))
     knees, means, sds = [], [], []
-    for k in range(len(log_sd)):
-        offsets, share = _profile(value, log_sd, rough[:, k] / rough[k, k], spreads[k])
-        sd = np.exp(log_sd[k] + offsets)
-        choices = np.exp(log_sd[k]) * _KNEES
-        moments = [_soft_moments(sd, share, knee) for knee in choices]
-        best = int(np.argmin([abs(skewness) for *_, skewness in moments]))
-        knees.append(choices[best])
-        means.append(moments[best][0])
-        sds.append(moments[best][1])
+    for k in range(len(outer)):
+        offsets, share = _profile(laplace, value, outer, rough[:, k] / rough[k, k], spreads[k])
+        if k >= laplace.layout.n_sd:
+            mean, spread, _ = _moments(outer[k] + offsets, share)
+        else:
+            sd, choices = np.exp(outer[k] + offsets), np.exp(outer[k]) * _KNEES
+            tried = [_moments(sd / knee + np.log(-np.expm1(-sd / knee)), share) for knee in choices]
+            best = int(np.argmin([abs(skewness) for *_, skewness in tried]))
+            knees.append(choices[best])
+            mean, spread, _ = tried[best]
+        means.append(mean)
+        sds.append(spread)
     correlation = rough / np.outer(spreads, spreads)
-    return _SdShape(np.array(knees), np.array(means), correlation * np.outer(sds, sds))
+    return _Shape(np.array(knees), np.array(means), correlation * np.outer(sds, sds))
 
 
-def _centring(density: LogPosterior, inner: Inner, log_sd: FloatArray, knee: FloatArray) -> Centring:
+def _centring(density: LogPosterior, inner: Inner, sd: FloatArray, free: FloatArray, knee: FloatArray) -> Centring:
     """Choose coordinates from the curvature at the mode (eq. 6 and 7)."""
-    design, fixed = density.design, density.design.n_fixed
+    layout, fixed = density.layout, density.layout.n_fixed
     curvature = inner.factor @ inner.factor.T
     shear = linalg.solve(curvature[:fixed, :fixed], curvature[:fixed, fixed:], assume_a="pos")
-    covariance = linalg.cho_solve((inner.factor, True), np.eye(len(inner.factor)))[fixed:, fixed:]
-    covariance = covariance / np.outer(design.scale, design.scale)
-    rotation, information = np.zeros_like(covariance), np.zeros(len(covariance))
-    ends = np.cumsum((0, *design.blocks))
-    for k, size in enumerate(design.blocks):
-        some = slice(ends[k], ends[k] + size)
+    whole = linalg.cho_solve((inner.factor, True), np.eye(len(inner.factor)))[fixed:, fixed:]
+    scalar = layout.n_scalar
+    covariance = whole[:scalar, :scalar] / np.outer(layout.scale, layout.scale)
+    rotation, information = np.zeros_like(covariance), np.zeros(scalar)
+    ends = np.cumsum([0, *(block.size for block in layout.scalar_blocks)])
+    for k in range(len(layout.scalar_blocks)):
+        some = slice(ends[k], ends[k + 1])
         values, vectors = linalg.eigh(covariance[some, some])
         rotation[some, some] = vectors
-        information[some] = np.clip(1.0 / values - np.exp(-2.0 * log_sd[k]), 0.0, None)
-    return Centring(shear, rotation, information, knee)
+        information[some] = np.clip(1.0 / values - sd[k] ** -2, 0.0, None)
+    vectors_of = [
+        _vector_centring(whole[some, some], block.n_terms, prior)
+        for block, (some, _, _), prior in zip(
+            layout.vector_blocks, layout.vector_places, covariances_of(layout, sd, free), strict=True
+        )
+    ]
+    return Centring(shear, rotation, information, knee, tuple(vectors_of))
 
 
-def find_mode(density: LogPosterior) -> Mode:
+def _vector_centring(covariance: FloatArray, n_terms: int, prior: FloatArray) -> VectorCentring:
+    """Rotate across levels as the intercepts ask, and see what the data say along each direction."""
+    n_levels = len(covariance) // n_terms
+    by_term = covariance.reshape(n_levels, n_terms, n_levels, n_terms)
+    _, rotation = linalg.eigh(by_term[:, 0, :, 0])
+    turned = np.einsum("ga,gihj,ha->aij", rotation, by_term, rotation)
+    values, vectors = np.linalg.eigh(np.linalg.inv(turned) - np.linalg.inv(prior))
+    information = (vectors * np.clip(values, 0.0, None)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    return VectorCentring(rotation, information)
+
+
+def find_mode(density: LogPosterior, start: FloatArray) -> Mode:
     """Mode of the Laplace-marginal, coordinates and a dense metric for all positions.
 
     Parameters
     ----------
     density : LogPosterior
         In any coordinates.
+    start : array of shape (n_fixed,)
+        Fixed effects to start from.
 
     Returns
     -------
@@ -292,42 +345,76 @@ def find_mode(density: LogPosterior) -> Mode:
     .. [2] Papaspiliopoulos, O., Roberts, G. O. and Sköld, M. (2007). A general framework for the
        parametrization of hierarchical models. *Statistical Science* 22, 59–73.
     """
+    few = density.likelihood.sample(_SEARCH_UNITS, np.random.default_rng(0))
+    if few is density.likelihood:
+        return _found(density, start)
+    found = _found(density.with_likelihood(few), start)
+    return _polished(replace(found, density=found.density.with_likelihood(density.likelihood)))
+
+
+def _polished(mode: Mode) -> Mode:
+    """Move the mode of a few customers to that of all, by steps in the metric of the few."""
+    position, step_size = mode.position, 1.0
+    value, slope = mode.density.value_and_gradient(position)
+    for _ in range(_POLISH_STEPS):
+        step = mode.covariance @ slope
+        if not float(slope @ step) > _POLISHED or step_size < 1e-3:
+            break
+        new_value, new_slope = mode.density.value_and_gradient(position + step_size * step)
+        if new_value > value:
+            position, value, slope, step_size = position + step_size * step, new_value, new_slope, min(1.0, 2 * step_size)
+        else:
+            step_size *= 0.5
+    return replace(mode, position=position)
+
+
+def _found(density: LogPosterior, start: FloatArray) -> Mode:
     laplace = Laplace(density)
-    log_sd, inner = _marginal_mode(laplace)
-    if not len(log_sd):
-        density = replace(density, centring=_centring(density, inner, log_sd, log_sd))
-        return Mode(density, inner.effects, _inner_covariance(density, inner, log_sd))
-    shape = _sd_shape(laplace, inner, log_sd)
-    log_sd = np.log(replace(density.centring, knee=shape.knee).sd(shape.mean))
-    inner = laplace.solve(log_sd, inner.effects)
-    density = replace(density, centring=_centring(density, inner, log_sd, shape.knee))
+    outer, inner = _marginal_mode(laplace, np.append(start, np.zeros(density.layout.n_random)))
+    if not len(outer):
+        density = replace(density, centring=_centring(density, inner, outer, outer, outer))
+        return Mode(density, inner.effects, _inner_covariance(density, inner, outer, outer))
+    shape = _shape(laplace, inner, outer)
+    n_sd = density.layout.n_sd
+    sd = replace(density.centring, knee=shape.knee).sd(shape.mean[:n_sd])
+    free = shape.mean[n_sd:]
+    inner = laplace.solve(np.append(np.log(sd), free), inner.effects)
+    density = replace(density, centring=_centring(density, inner, sd, free, shape.knee))
     return _mode_at(laplace, density, inner, shape)
 
 
-def _mode_at(laplace: Laplace, density: LogPosterior, inner: Inner, shape: _SdShape) -> Mode:
-    fixed = density.design.n_fixed
+def _mode_at(laplace: Laplace, density: LogPosterior, inner: Inner, shape: _Shape) -> Mode:
+    fixed, n_sd = density.layout.n_fixed, density.layout.n_sd
 
-    def position_at(soft: FloatArray) -> FloatArray:
-        sd = density.centring.sd(soft)
-        effects = laplace.solve(np.log(sd), inner.effects).effects
-        return density.position(Natural(effects[:fixed], effects[fixed:], sd))
+    def position_at(at: FloatArray) -> FloatArray:
+        sd, free = density.centring.sd(at[:n_sd]), at[n_sd:]
+        effects = laplace.solve(np.append(np.log(sd), free), inner.effects).effects
+        return density.position(Natural(effects[:fixed], effects[fixed:], sd, free))
 
-    covariance = _inner_covariance(density, inner, np.log(density.centring.sd(shape.mean)))
-    steps = _DIFFERENCE * np.eye(len(shape.mean))
-    slopes = [(position_at(shape.mean + h) - position_at(shape.mean - h)) / (2.0 * _DIFFERENCE) for h in steps]
+    covariance = _inner_covariance(density, inner, density.centring.sd(shape.mean[:n_sd]), shape.mean[n_sd:])
+    steps = np.minimum(_DIFFERENCE, np.sqrt(np.diag(shape.covariance)))
+    slopes = [(position_at(shape.mean + h) - position_at(shape.mean - h)) / (2.0 * h.sum()) for h in np.diag(steps)]
     jacobian = np.column_stack(slopes)
     return Mode(density, position_at(shape.mean), covariance + jacobian @ shape.covariance @ jacobian.T)
 
 
-def _inner_covariance(density: LogPosterior, inner: Inner, log_sd: FloatArray) -> FloatArray:
-    """Covariance of the positions for given standard deviations; those of ``soft`` are zero."""
-    design = density.design
-    fixed, sds, random = design.n_fixed, len(design.blocks), len(design.sd_index)
-    own_sd = np.exp(log_sd[design.sd_index])
-    shrink = np.sqrt(own_sd**-2 + density.centring.information)
+def _inner_covariance(density: LogPosterior, inner: Inner, sd: FloatArray, free: FloatArray) -> FloatArray:
+    """Covariance of the positions for given standard deviations and correlations; those of both are zero."""
+    layout = density.layout
+    fixed, scalar, random = layout.n_fixed, layout.n_scalar, layout.n_random
+    shrink = np.sqrt(sd[layout.sd_index] ** -2 + density.centring.information)
+    to_z = np.zeros((random, random))
+    to_z[:scalar, :scalar] = shrink[:, None] * density.centring.rotation.T / layout.scale
+    for block, (some, sds, pairs), centring in zip(
+        layout.vector_blocks, layout.vector_places, density.centring.vectors, strict=True
+    ):
+        factor = cholesky_factor(free[pairs], block.n_terms) * sd[sds][:, None]
+        root = np.linalg.cholesky(np.linalg.inv(factor @ factor.T) + centring.information)
+        turned = np.einsum("iba,gi->iagb", root, centring.rotation)
+        to_z[some, some] = turned.reshape(block.size, block.size)
     transform = np.zeros((density.n_positions, fixed + random))
     transform[:fixed, :fixed] = np.eye(fixed)
     transform[:fixed, fixed:] = density.centring.shear
-    transform[fixed + sds :, fixed:] = shrink[:, None] * density.centring.rotation.T / design.scale
+    transform[-random or density.n_positions :, fixed:] = to_z
     half = linalg.solve_triangular(inner.factor, transform.T, lower=True)
     return np.asarray(half.T @ half)

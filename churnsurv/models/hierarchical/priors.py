@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 from scipy import stats
-from scipy.special import gammaln
+from scipy.special import betaln, gammaln
 
 from churnsurv._typing import FloatArray, Json
 from churnsurv.errors import PriorError
@@ -25,11 +25,11 @@ class Prior(ABC):
 
     Attributes
     ----------
-    positive : bool
-        Whether it is a prior of a standard deviation.
+    domain : {"real", "positive", "correlation"}
+        What it is a prior of: an effect, a standard deviation, or correlations.
     """
 
-    positive: ClassVar[bool] = False
+    domain: ClassVar[str] = "real"
 
     def _check(self, **settings: float) -> None:
         for name, value in settings.items():
@@ -169,7 +169,7 @@ class HalfNormal(Prior):
     """
 
     sd: float
-    positive: ClassVar[bool] = True
+    domain: ClassVar[str] = "positive"
 
     def __post_init__(self) -> None:
         self._check(sd=self.sd)
@@ -207,7 +207,7 @@ class Exponential(Prior):
     """
 
     mean_sd: float
-    positive: ClassVar[bool] = True
+    domain: ClassVar[str] = "positive"
 
     def __post_init__(self) -> None:
         self._check(mean_sd=self.mean_sd)
@@ -234,7 +234,46 @@ class Exponential(Prior):
         return float(low), float(high)
 
 
-PRIORS: dict[str, type[Prior]] = {prior.__name__: prior for prior in (Normal, StudentT, HalfNormal, Exponential)}
+@dataclass(frozen=True)
+class LKJ(Prior):
+    """Lewandowski–Kurowicka–Joe prior of the correlations between the effects of a level.
+
+    Parameters
+    ----------
+    concentration : float
+        1 is uniform over correlation matrices; more pulls towards no correlation, > 0.
+    """
+
+    concentration: float
+    domain: ClassVar[str] = "correlation"
+
+    def __post_init__(self) -> None:
+        self._check(concentration=self.concentration)
+
+    def log_density(self, x: Numbers) -> Any:
+        """Log density of one correlation between two effects."""
+        b = self.concentration
+        return (b - 1.0) * np.log1p(-np.square(x)) - (betaln(b, b) + (2.0 * b - 1.0) * math.log(2.0))
+
+    def slope(self, x: Numbers) -> Any:
+        """Derivative of the log density at each correlation."""
+        return -2.0 * (self.concentration - 1.0) * x / (1.0 - np.square(x))
+
+    def curvature(self, x: Numbers) -> Any:
+        """Minus the second derivative where the correlation is 0, at least 0."""
+        return np.full_like(x, max(2.0 * (self.concentration - 1.0), 0.0))
+
+    def draw(self, rng: np.random.Generator, size: int) -> FloatArray:
+        """Independent correlations of two effects."""
+        return 2.0 * rng.beta(self.concentration, self.concentration, size) - 1.0
+
+    def interval(self, prob: float) -> tuple[float, float]:
+        """Equal-tailed interval of one correlation between two effects."""
+        low, high = stats.beta.interval(prob, self.concentration, self.concentration)
+        return 2.0 * float(low) - 1.0, 2.0 * float(high) - 1.0
+
+
+PRIORS: dict[str, type[Prior]] = {prior.__name__: prior for prior in (Normal, StudentT, HalfNormal, Exponential, LKJ)}
 """Every prior by the name that a manifest uses."""
 
 
@@ -258,33 +297,6 @@ def prior_from_json(data: Mapping[str, Json]) -> Prior:
     return kind(**settings)
 
 
-def default_priors(log_rate: float, groups: tuple[str, ...], *, walk: bool, effects: bool) -> dict[str, Prior]:
-    """Weakly informative priors, scaled to the data by their overall rate only.
-
-    Parameters
-    ----------
-    log_rate : float
-        Log of events per day over all cells.
-    groups : tuple of str
-        Group columns.
-    walk : bool
-        Whether there is more than one period.
-    effects : bool
-        Whether the formula has a term.
-
-    Returns
-    -------
-    dict
-        Prior by parameter name.
-    """
-    priors: dict[str, Prior] = {"intercept": Normal(log_rate, 2.0)}
-    if effects:
-        priors["coef"] = Normal(0.0, 1.0)
-    if walk:
-        priors["walk_sd"] = HalfNormal(1.0)
-    return priors | {f"{group}_effect_sd": HalfNormal(0.5) for group in groups}
-
-
 def resolve_priors(defaults: dict[str, Prior], overrides: Mapping[str, Prior]) -> dict[str, Prior]:
     """Put a user's priors in place of the defaults.
 
@@ -305,14 +317,23 @@ def resolve_priors(defaults: dict[str, Prior], overrides: Mapping[str, Prior]) -
             hint=f"parameters are: {', '.join(defaults)}.",
         )
     for name, prior in overrides.items():
-        if not isinstance(prior, Prior) or prior.positive != defaults[name].positive:
-            wanted = [key for key, kind in PRIORS.items() if kind.positive == defaults[name].positive]
+        if not isinstance(prior, Prior) or prior.domain != defaults[name].domain:
+            wanted = [key for key, kind in PRIORS.items() if kind.domain == defaults[name].domain]
             raise PriorError(f"{prior!r} cannot be the prior of {name}.", hint=f"use {' or '.join(wanted)}.")
     return {**defaults, **overrides}
 
 
-def meaning(name: str, prior: Prior) -> str:
+def meaning(name: str, prior: Prior, time_scale: float = 1.0) -> str:
     """Say in words what a prior says about its parameter.
+
+    Parameters
+    ----------
+    name : str
+        Parameter.
+    prior : Prior
+        Its prior.
+    time_scale : float
+        Days that a baseline in continuous time measures time in; 1 for a piecewise one.
 
     Examples
     --------
@@ -320,13 +341,48 @@ def meaning(name: str, prior: Prior) -> str:
     '90 % of hazard ratios lie between 0.19 and 5.2'
     >>> meaning("country_effect_sd", HalfNormal(0.5))
     'two levels in three lie within a factor of 2.7 of the average at most, in 95 of 100 cases'
+    >>> meaning("frailty_sd", HalfNormal(1.0))
+    "customers' own rhythms scatter with a standard deviation of at most 2 around 1, in 95 of 100 cases"
     """
-    if prior.positive:
-        high = prior.interval(0.9)[1]
-        if name == "walk_sd":
-            return f"the hazard changes by a factor of {math.exp(high * math.sqrt(math.log(2))):.2g} at most per doubling of time"
-        return f"two levels in three lie within a factor of {math.exp(high):.2g} of the average at most, in 95 of 100 cases"
-    low, high = (math.exp(bound) for bound in prior.interval(0.9))
-    if name == "intercept":
-        return f"the reference's hazard lies between {low:.2g} and {high:.2g} a day with probability 90 %"
+    low, high = prior.interval(0.9)
+    if prior.domain == "correlation":
+        return f"nine of ten correlations lie between {low:.2g} and {high:.2g}"
+    if prior.domain == "positive":
+        return _meaning_of_spread(name, high)
+    if name == "cure_logit":
+        return f"between {_share(low):.1%} and {_share(high):.0%} are out of reach for good, with probability 90 %"
+    low, high = math.exp(low), math.exp(high)
+    if name == "intercept" and time_scale != 1.0:
+        until = f"the reference's hazard until day {time_scale:.3g}"
+        return f"{until} adds up to between {low:.2g} and {high:.2g} with probability 90 %"
+    if name == "location":
+        low, high = low * time_scale, high * time_scale
+    if name in _MEANINGS:
+        return _MEANINGS[name].format(low=low, high=high) + " with probability 90 %"
     return f"90 % of hazard ratios lie between {low:.2g} and {high:.2g}"
+
+
+_MEANINGS = {
+    "intercept": "the reference's hazard lies between {low:.2g} and {high:.2g} a day",
+    "log_shape": "the shape (1: a hazard that does not change) lies between {low:.2g} and {high:.2g}",
+    "location": "the reference's median time lies between {low:.2g} and {high:.2g} days",
+    "log_spread": "the standard deviation of log time lies between {low:.2g} and {high:.2g}",
+}
+
+
+def _share(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-logit))
+
+
+def _meaning_of_spread(name: str, high: float) -> str:
+    if name == "frailty_sd":
+        return f"customers' own rhythms scatter with a standard deviation of at most {high:.2g} around 1, in 95 of 100 cases"
+    if name == "walk_sd":
+        return f"the hazard changes by a factor of {math.exp(high * math.sqrt(math.log(2))):.2g} at most per doubling of time"
+    if name == "month_sd":
+        return f"the level changes by a factor of {math.exp(high):.2g} at most from month to month, in 95 of 100 cases"
+    if name.endswith("_walk_sd"):
+        factor = math.exp(high * math.sqrt(math.log(2)))
+        return f"a level's hazard departs from the others' by a factor of {factor:.2g} at most per doubling of time"
+    what = "shapes of two levels in three" if name.endswith("_shape_sd") else "two levels in three"
+    return f"{what} lie within a factor of {math.exp(high):.2g} of the average at most, in 95 of 100 cases"

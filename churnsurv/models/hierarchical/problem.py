@@ -1,67 +1,142 @@
-"""Cells bound to a model: what is sampled, and how its parameters are called."""
+"""A model bound to data: what is sampled, and how its parameters are called."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
-from churnsurv.errors import ConservationError, ModelSupportError
-from churnsurv.models.base import FitInfo
-from churnsurv.models.formula import Effects, bind_formula, group_levels, positions_of
-from churnsurv.models.hierarchical.density import Centring, Design, LogPosterior, Natural
+from churnsurv.models.formula import Effects
+from churnsurv.models.hierarchical.correlation import cholesky_factor, pairs
+from churnsurv.models.hierarchical.density import LogPosterior, Natural
+from churnsurv.models.hierarchical.grouping import Grouping
+from churnsurv.models.hierarchical.layout import Layout
+from churnsurv.models.hierarchical.likelihood import Likelihood
+from churnsurv.models.hierarchical.pieces import Piece
 from churnsurv.models.hierarchical.priors import Prior
 
-if TYPE_CHECKING:
-    from churnsurv.models.hierarchical.model import HierarchicalModel
-    from churnsurv.tables.cells import CellTable
-
-_LARGEST = 2000
-"""Parameters beyond which the dense metric is refused: its matrix is stored, and multiplied at every step."""
+Named = dict[str, tuple[tuple[str, ...], FloatArray]]
+"""Dims and values by parameter."""
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """A density with names.
+class Terms:
+    """Fixed effects of a formula, and the standard units in which they are sampled.
 
     Parameters
     ----------
-    density : LogPosterior
-        What is sampled.
     effects : Effects
-        Terms of the formula.
-    groups : mapping of str to tuple of str
-        Level names with exposure, of each group column.
-    levels : tuple of array
-        Their codes, one array per group column.
-    priors : mapping of str to Prior
-        All of them, by parameter.
+        Terms.
+    numbers : tuple of int
+        Columns of the schema that enter as numbers.
+    centre, scale : array of shape (n_terms,)
+        What is taken off a term's column, and what it is divided by: 0 and 1 of indicators; mean and standard deviation
+        of a number, so that a prior says the same in days as in seconds.
+
+    Examples
+    --------
+    >>> Terms.plain(Effects((), {}, {})).labels
+    ()
     """
 
-    density: LogPosterior
     effects: Effects
-    groups: Mapping[str, tuple[str, ...]]
-    levels: tuple[IntArray, ...]
-    priors: Mapping[str, Prior]
+    numbers: tuple[int, ...]
+    centre: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def plain(cls, effects: Effects) -> Terms:
+        """Terms that are all indicators."""
+        n = len(effects.terms)
+        return cls(effects, (), np.zeros(n), np.ones(n))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the terms."""
+        return tuple(term.label for term in self.effects.terms)
+
+    def __len__(self) -> int:
+        """Number of terms."""
+        return len(self.effects.terms)
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """All that a fit must know of a model bound to data, and none of the data.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where each parameter lies.
+    terms : Terms
+        Fixed effects.
+    groups : mapping of str to Grouping
+        Groups.
+    pieces : tuple of Piece
+        Random effects, in the order of the layout's blocks.
+    months : tuple of int
+        First and last month of the data since the year 0; empty without a calendar.
+    cured : bool
+        Whether a share is out of reach for good.
+    time_scale : float
+        Time, in days, that a baseline in continuous time is measured in.
+    """
+
+    layout: Layout
+    terms: Terms
+    groups: Mapping[str, Grouping]
+    pieces: tuple[Piece, ...]
+    months: tuple[int, ...] = ()
+    cured: bool = False
+    time_scale: float = 1.0
 
     @property
     def sd_names(self) -> tuple[str, ...]:
-        """Names of the standard deviations, in the order of the density."""
-        walk = ("walk_sd",) if self.density.design.n_periods > 1 else ()
-        return (*walk, *(f"{group}_effect_sd" for group in self.groups))
+        """Names of the standard deviations, one of each block, in the order of the layout."""
+        return (*(f"{piece.name}_sd" for piece in self.pieces), *(("frailty_sd",) if self.layout.frailty else ()))
+
+    def variables(self) -> dict[str, tuple[str, ...]]:
+        """Dims of every variable of the posterior, after ``chain`` and ``draw``, in order.
+
+        Examples
+        --------
+        >>> Structure(Layout({"intercept": 1}, (), True), Terms.plain(Effects((), {}, {})), {}, ()).variables()
+        {'intercept': (), 'frailty_sd': ()}
+        """
+        found: dict[str, tuple[str, ...]] = {name: ("term",) if name == "coef" else () for name in self.layout.fixed}
+        for piece in self.pieces:
+            several = piece.block.n_terms > 1
+            found[piece.name] = piece.dims
+            found[f"{piece.name}_sd"] = (f"{piece.group}_term",) if several else ()
+            found |= {f"{piece.name}_correlation": (f"{piece.group}_pair",)} if several else {}
+        found |= {"frailty_sd": ()} if self.layout.frailty else {}
+        return found | ({"log_baseline": ("period",)} if {"walk", "intercept"} <= set(found) else {})
 
     def coords(self) -> dict[str, np.ndarray]:
         """Labels of every dim."""
-        labels = {"period": np.arange(self.density.design.n_periods)}
-        if self.effects.terms:
-            labels["term"] = np.array([term.label for term in self.effects.terms])
-        return labels | {group: np.array(names) for group, names in self.groups.items()}
+        labels: dict[str, np.ndarray] = {}
+        for piece in self.pieces:
+            for dim, size in zip(piece.dims, piece.sizes, strict=True):
+                labels[dim] = np.arange(size)
+        if "calendar_month" in labels:
+            labels["calendar_month"] = np.array([f"{m // 12:04}-{m % 12 + 1:02}" for m in range(*self._month_range())])
+        if "month_of_year" in labels:
+            labels["month_of_year"] = np.arange(1, 13)
+        for name, group in self.groups.items():
+            labels[name] = np.array(group.labels)
+            labels[f"{name}_term"] = np.array(group.terms)
+            rows, columns = pairs(len(group.terms))
+            names = [f"{group.terms[i]} ~ {group.terms[j]}" for i, j in zip(rows, columns, strict=True)]
+            labels[f"{name}_pair"] = np.array(names, dtype=str)
+        labels["term"] = np.array(self.terms.labels, dtype=str)
+        return labels
 
-    def named(self, natural: Natural) -> tuple[dict[str, tuple[tuple[str, ...], np.ndarray]], dict[str, np.ndarray]]:
+    def _month_range(self) -> tuple[int, int]:
+        return self.months[0], self.months[1] + 1
+
+    def named(self, natural: Natural) -> tuple[Named, dict[str, np.ndarray]]:
         """Give parameters their names and dims.
 
         Parameters
@@ -72,139 +147,80 @@ class Problem:
         Returns
         -------
         variables : dict of str to (dims, array)
-            ``intercept``, ``walk``, ``log_baseline``, ``coef``, ``walk_sd``, and per group column
-            ``{group}_effect`` and ``{group}_effect_sd``.
+            ``intercept``, ``coef`` (in the columns' own units), every piece and its ``{name}_sd``, correlations, shape
+            parameters; ``log_baseline`` for a piecewise baseline.
         coords : dict of str to array
             Labels of each dim.
         """
-        design = self.density.design
-        steps = design.n_periods - 1
-        intercept = natural.fixed[..., 0]
-        walk = natural.random[..., :steps] @ design.walk_basis().T
-        found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {"intercept": ((), intercept)}
-        if steps:
-            found["walk"] = (("period",), walk)
-        found["log_baseline"] = (("period",), intercept[..., None] + walk)
-        if self.effects.terms:
-            found["coef"] = (("term",), natural.fixed[..., 1:])
-        at = steps
-        for group, names in self.groups.items():
-            found[f"{group}_effect"] = ((group,), natural.random[..., at : at + len(names)])
-            at += len(names)
-        found |= {name: ((), natural.sd[..., k]) for k, name in enumerate(self.sd_names)}
-        return found, self.coords()
+        found: dict[str, FloatArray] = {}
+        for name in self.layout.fixed:
+            values = natural.fixed[..., self.layout.place(name)]
+            found[name] = values / self.terms.scale if name == "coef" else values[..., 0]
+        rows = zip(self.pieces, self.layout.random_places, self.layout.sd_places, self.layout.free_places, strict=True)
+        for piece, random, sds, free in rows:
+            found[piece.name] = piece.values(natural.random[..., random])
+            sd, size = natural.sd[..., sds], piece.block.n_terms
+            found[f"{piece.name}_sd"] = sd if size > 1 else sd[..., 0]
+            if size > 1:
+                found[f"{piece.name}_correlation"] = _correlations(natural.free[..., free], size)
+        if self.layout.frailty:
+            found["frailty_sd"] = natural.sd[..., -1]
+        if "walk" in found and "intercept" in found:
+            found["log_baseline"] = found["intercept"][..., None] + found["walk"]
+        named = {name: (dims, found[name]) for name, dims in self.variables().items()}
+        return named, self.coords()
 
 
-def log_spacing(breaks: tuple[float, ...]) -> FloatArray:
-    """Distance between the middles of neighbouring periods on the log-time axis.
+def _correlations(free: FloatArray, size: int) -> FloatArray:
+    factor = cholesky_factor(free, size)
+    whole = factor @ np.swapaxes(factor, -1, -2)
+    rows, columns = pairs(size)
+    return whole[..., rows, columns]
 
-    The hazard of a return changes fast in the first days and slowly after months; on this axis periods of
-    unequal width are compared as what they are.
 
-    Examples
-    --------
-    >>> log_spacing((0.0, 2.0, 4.0, 8.0)).round(3)
-    array([1.099, 0.693])
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A density with names.
+
+    Parameters
+    ----------
+    density : LogPosterior
+        What is sampled.
+    structure : Structure
+        What its parameters are.
+    priors : mapping of str to Prior
+        All of them, by parameter.
+    start : array of shape (n_fixed,)
+        Fixed effects from which the mode is looked for.
+    totals : Totals
+        What the data held, by term and level.
+    by_customer : callable or None
+        Makes the same likelihood with customers as units, where ``density`` adds up cells and these tell whose they are.
     """
-    edges = np.asarray(breaks)
-    return np.diff(np.log(0.5 * (edges[1:] + edges[:-1])))
+
+    density: LogPosterior
+    structure: Structure
+    priors: Mapping[str, Prior]
+    start: FloatArray
+    totals: Totals
+    by_customer: Callable[[], Likelihood] | None = None
 
 
-def build_problem(model: HierarchicalModel, cells: CellTable, priors: Mapping[str, Prior]) -> Problem:
-    """Bind a model to cells: patterns that it can tell apart, by period.
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """Rows that differ in their covariates, with what was seen of each: enough for frames of effects.
 
-    Raises
-    ------
-    FormulaError
-        If terms cannot be told apart.
-    ModelSupportError
-        If there are too many parameters for a dense metric.
-    ConservationError
-        If a cell has events and no time at risk.
+    Parameters
+    ----------
+    codes : array of shape (n, n_columns)
+        Levels of the columns.
+    values : tuple of (array of shape (n,) or None)
+        Numbers of the columns, empty where there are none.
+    events, exposure : array of shape (n,)
+        Events and days at risk.
     """
-    exposure, events = cells.exposure, cells.n_events[:, 0].astype(np.float64)
-    if np.any(events[exposure <= 0] > 0):
-        raise ConservationError("a cell has events but no time at risk.", hint="please report this, with the cells.")
-    effects = bind_formula(model.formula, cells.schema, cells.codes, exposure, drop=model.on_bad == "drop")
-    levels = group_levels(cells.schema, model.groups, cells.codes, exposure)
-    _check_size(len(effects.terms) + sum(len(some) for some in levels) + cells.schema.n_periods)
-    names = [column.name for column in cells.schema.columns]
-    columns = [names.index(group) for group in model.groups]
-    groups = {
-        group: tuple(cells.schema.columns[k].labels[code] for code in codes)
-        for group, k, codes in zip(model.groups, columns, levels, strict=True)
-    }
-    design = _design(cells, exposure, events, effects, columns, levels)
-    sd_names = [name for name, prior in priors.items() if prior.positive]
-    density = LogPosterior(
-        design,
-        Centring.plain(design),
-        priors["intercept"],
-        priors["coef"] if effects.terms else None,
-        tuple(priors[name] for name in sd_names),
-    )
-    return Problem(density, effects, groups, tuple(levels), priors)
 
-
-def _check_size(n_parameters: int) -> None:
-    if n_parameters > _LARGEST:
-        raise ModelSupportError(
-            f"the model would have {n_parameters:,} parameters; at most {_LARGEST:,} are supported.",
-            consequence=f"Its dense metric alone would take {8 * n_parameters**2 / 2**30:,.1f} GiB and every step as many "
-            "multiplications.",
-            hint="join rare levels, or use fewer groups.",
-        )
-
-
-def _design(
-    cells: CellTable,
-    exposure: FloatArray,
-    events: FloatArray,
-    effects: Effects,
-    columns: list[int],
-    levels: list[IntArray],
-) -> Design:
-    """Add up the cells that the model cannot tell apart."""
-    some = exposure > 0
-    used = sorted({k for term in effects.terms for k, _ in term.factors} | set(columns))
-    codes = np.zeros_like(cells.codes[some])
-    codes[:, used] = cells.codes[some][:, used]
-    patterns, where = np.unique(codes, axis=0, return_inverse=True) if used else (codes[:1], np.zeros(len(codes), int))
-    shape = (len(patterns), cells.schema.n_periods)
-    at = (where.ravel(), cells.period[some])
-    totals = []
-    for values in (events[some], exposure[some]):
-        table = np.zeros(shape)
-        np.add.at(table, at, values)
-        totals.append(table)
-    groups = tuple(positions_of(known, patterns[:, k]) for k, known in zip(columns, levels, strict=True))
-    return Design(
-        totals[0],
-        totals[1],
-        effects.matrix(patterns),
-        groups,
-        tuple(len(known) for known in levels),
-        log_spacing(cells.schema.breaks),
-    )
-
-
-def table_info(cells: CellTable) -> FitInfo:
-    """What a fit on cells has seen."""
-    return FitInfo(
-        status="ok",
-        n_cells=cells.n_cells,
-        n_spells=int(cells.n_spells.sum()),
-        n_events=int(cells.n_events.sum()),
-        exposure=float(cells.exposure.sum()),
-        independent_gaps=True,
-        fingerprint=fingerprint(cells),
-        cause=cells.cause or "",
-    )
-
-
-def fingerprint(cells: CellTable) -> str:
-    """SHA-256 over every count of the cells, in their order."""
-    digest = hashlib.sha256(repr(cells.schema.to_json()).encode())
-    for name in ("codes", "period", "n_spells", "n_at_stop", "n_events", "exposure_days", "exposure_rest"):
-        digest.update(np.ascontiguousarray(getattr(cells, name)).tobytes())
-    return digest.hexdigest()
+    codes: IntArray
+    values: tuple[FloatArray | None, ...]
+    events: FloatArray
+    exposure: FloatArray

@@ -123,7 +123,7 @@ class _Chain:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Let PyMC, PyTensor and ArviZ speak only of errors, and BLAS use one thread: sums keep their order."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -169,7 +169,7 @@ def sample_nuts(
     """
     import pymc as pm
 
-    with _quiet():
+    with quiet():
         with pm.Model() as model:
             pm.Flat("position", shape=len(mode.position))
         seeds = np.random.SeedSequence(seed).spawn(chains)
@@ -220,7 +220,7 @@ def check(posterior: xr.DataTree, stats: Mapping[str, np.ndarray]) -> Gate:
     import arviz_stats
 
     n_chains, n_draws = stats["energy"].shape
-    with _quiet():
+    with quiet():
         rhat, rhat_at = _worst(arviz_stats.rhat(posterior), largest=True)
         worst = [_worst(arviz_stats.ess(posterior, method=method), largest=False) for method in ("bulk", "tail")]
     ess, ess_at = min(worst)

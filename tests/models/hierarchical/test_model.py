@@ -18,11 +18,12 @@ from churnsurv.errors import (
     PriorError,
     UnseenLevelError,
 )
+from churnsurv.hazards.frailty_prediction import conditional_survival
 from churnsurv.models.hierarchical import sampling
+from churnsurv.models.hierarchical.mixing import mean_ratio_of_survivors
 from churnsurv.models.hierarchical.model import HierarchicalModel
-from churnsurv.models.hierarchical.prediction import conditional_survival_of_new_group, mean_ratio_of_survivors
+from churnsurv.models.hierarchical.pieces import log_spacing
 from churnsurv.models.hierarchical.priors import HalfNormal, Normal
-from churnsurv.models.hierarchical.problem import log_spacing
 from churnsurv.tables.schema import CellSchema, PatternColumn
 from tests.models.conftest import make_cells
 
@@ -176,10 +177,11 @@ def test_quadrature_for_new_groups_is_accurate(sd, risk):
     survive = [weight * np.exp(-r * np.exp(sd * z)) for r in (risk, 1.5 * risk)]
     truth = survive[1].sum() / survive[0].sum()
     shape = (1, 1, 1)
-    found = conditional_survival_of_new_group(np.full(shape, risk), np.full(shape, 1.5 * risk), np.full(shape, sd))
+    risks = np.full(shape, risk)
+    found = conditional_survival(risks, 1.5 * risks, events=np.zeros(shape), variance=None, sd=np.full(shape, sd))
     assert found.item() == pytest.approx(truth, abs=1e-3 if sd == 2.0 else 1e-6)
     ratio = (survive[0] * np.exp(sd * z)).sum() / survive[0].sum()
-    assert mean_ratio_of_survivors(np.full(shape, risk), np.full(shape, sd)).item() == pytest.approx(
+    assert mean_ratio_of_survivors(risks, None, None, np.full(shape, sd)).item() == pytest.approx(
         ratio, rel=5e-3 if sd == 2.0 else 1e-5
     )
 
@@ -285,8 +287,8 @@ def test_refusals_come_before_work(cells, monkeypatch):
         HierarchicalModel(priors={"walk_sd": Normal(0, 1)}).fit(cells)
     with pytest.raises(PriorError, match="sd=-1"):
         HalfNormal(-1)
-    with pytest.raises(ArgumentError, match="slopes are not supported yet"):
-        HierarchicalModel(groups={"country": "1 + price"})
+    with pytest.raises(FormulaError, match=r"price varies by country and is not in the formula"):
+        HierarchicalModel("plan", groups={"country": "1 + price"}).fit(cells)
     with pytest.raises(ArgumentError, match="one text"):
         HierarchicalModel(groups="country")
 

@@ -1,0 +1,66 @@
+"""The model written in PyMC has the density and the gradient of the closed form, for every composition."""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pytensor.compile.mode import Mode
+from threadpoolctl import threadpool_limits
+
+from churnsurv.models.hierarchical.reference import reference_model, reference_point
+from tests.models.hierarchical.compositions import NAMES, cached_case
+
+PLAIN = Mode(linker="py", optimizer=None)
+"""Nothing is compiled nor rewritten: ten evaluations are not worth it."""
+SLOW = (
+    "two slopes", "three slopes", "nested", "frailty", "cure", "immune, late", "frailty, cure",
+    "weibull, frailty, late", "weibull, rounded, late", "lognormal, immune, late",
+)  # fmt: skip
+"""Parts of others: PyTensor takes seconds to differentiate each."""
+
+
+def compiled(model, outputs):
+    return model.compile_fn(outputs, inputs=model.continuous_value_vars, mode=PLAIN, on_unused_input="ignore")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in NAMES])
+def test_value_and_gradient_are_pymcs(name):
+    case = cached_case(name)
+    problem = case.problem
+    model = reference_model(problem)
+    values = model.continuous_value_vars
+    log_density = model.logp()
+    slopes = pytensor.grad(log_density, values, disconnected_inputs="raise")
+    both = compiled(model, [log_density, *slopes])
+    for position in case.positions(10, seed=2):
+        point = reference_point(problem, position)
+        assert set(point) == {variable.name for variable in values}
+        value, gradient = problem.density.value_and_gradient(position)
+        theirs, *slopes = both(point)
+        assert value == pytest.approx(float(theirs), rel=1e-8)
+        ours = reference_point(problem, gradient)
+        for variable, slope in zip(values, slopes, strict=True):
+            atol = 1e-6 * np.abs(gradient).max()
+            np.testing.assert_allclose(ours[variable.name], slope, rtol=1e-6, atol=atol, err_msg=variable.name)
+
+
+@pytest.mark.parametrize("name", [pytest.param("three slopes", marks=pytest.mark.slow), "months", "all at once"])
+def test_deterministics_are_the_posteriors(name):
+    """Names, dims and values of everything that a fit's posterior holds."""
+    case = cached_case(name)
+    problem = case.problem
+    position = case.positions(1, seed=3)[0]
+    named, coords = problem.structure.named(problem.density.natural(position[None, None]))
+    model = reference_model(problem)
+    outputs = model.replace_rvs_by_values([pt.as_tensor(model[parameter]) for parameter in named])
+    found = compiled(model, outputs)(reference_point(problem, position))
+    for (parameter, (dims, values)), theirs in zip(named.items(), found, strict=True):
+        assert tuple(model.named_vars_to_dims.get(parameter) or ()) == dims
+        np.testing.assert_allclose(theirs, values[0, 0], rtol=1e-9, atol=1e-12, err_msg=parameter)
+    assert all(list(model.coords[dim]) == list(labels) for dim, labels in coords.items())
