@@ -82,7 +82,7 @@ def is_moving(features: Sequence[Feature]) -> bool:
 
 
 def specify(
-    model: str, features: Sequence[Feature], *, n_groups: int, rounded: float | None = None
+    model: str, features: Sequence[Feature], *, n_groups: int, repeats: bool, rounded: float | None = None
 ) -> HierarchicalModel | CoxModel | WeibullModel:
     """Specify a model of declared covariates, of which the last ``n_groups`` are groups.
 
@@ -99,6 +99,9 @@ def specify(
         Declarations.
     n_groups : int
         How many of them are groups.
+    repeats : bool
+        Whether a customer has many spells, as of a shop's gaps: ``hierarchical`` then learns how far each customer has a
+        rhythm of her own.
     rounded : float, optional
         Days by which recorded times of events may be late, for ``cox`` and ``weibull``.
     """
@@ -106,7 +109,12 @@ def specify(
     if model == "hierarchical":
         from churnsurv.models.hierarchical.model import HierarchicalModel
 
-        return HierarchicalModel(formula=_sum(numbers), groups=tuple(feature.name for feature in groups), on_bad="drop")
+        return HierarchicalModel(
+            formula=_sum(numbers),
+            groups=tuple(feature.name for feature in groups),
+            frailty="gamma" if repeats else None,
+            on_bad="drop",
+        )
     bins = {feature.name: _BINS for feature in numbers}
     if model == "cox":
         from churnsurv.models.cox import CoxModel

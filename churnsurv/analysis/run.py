@@ -262,7 +262,7 @@ def _fit(periods: PeriodTable, analysis: Analysis, tell: Progress) -> tuple[Surv
     cells = None
     if analysis.model == "hierarchical":
         tell("cells", 0.0)
-        table = cells = CellTable.from_periods(periods)
+        table = cells = CellTable.from_periods(periods, customers=isinstance(analysis.churn, Silence))
     else:
         tell("rows", 0.0)
         table = Episodes.from_periods(periods, bins=getattr(analysis.specification(), "bins", {}))

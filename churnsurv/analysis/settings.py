@@ -172,7 +172,13 @@ class Analysis:
 
     def specification(self) -> HierarchicalModel | CoxModel | WeibullModel:
         """Specify the model of these covariates."""
-        return specify(self.model, self.features(), n_groups=len(self.groups), rounded=self.rounded)
+        return specify(
+            self.model,
+            self.features(),
+            n_groups=len(self.groups),
+            repeats=isinstance(self.churn, Silence),
+            rounded=self.rounded,
+        )
 
     def _definition(self) -> ChurnDefinition:
         return self.churn or Cancellation(("churned",), "stated")

@@ -78,7 +78,8 @@ def _binned(fit: SurvivalFit) -> set[str]:
     """Numbers that some fit uses by their bins."""
     names: set[str] = set()
     for one in fits_of(fit).values():
-        design = getattr(one, "design", None)
+        structure = getattr(one, "structure", None)
+        design = getattr(one, "design", None) if structure is None else structure.terms
         numbers = [] if design is None else [one.schema.columns[k].name for k in design.numbers]
         names |= {column.name for column in one.schema.columns if column.edges and column.name not in numbers}
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,6 +11,9 @@ from churnsurv._typing import FloatArray, IntArray
 from churnsurv.errors import ArgumentError
 from churnsurv.hazards.nonparametric import kaplan_meier
 from churnsurv.models.competing_rows import CauseRows
+from churnsurv.models.hierarchical.checks import followed_by
+from churnsurv.models.hierarchical.fit import HierarchicalFit
+from churnsurv.models.hierarchical.in_turn import expected_events, thinned
 from churnsurv.plots.style import BAND_OPACITY, BLUE, INK, MUTED, SMALL, VERMILION, WIDE, axis, finish, layered, n_ticks
 from churnsurv.tables.cells import CellTable
 from churnsurv.tables.churn import Silence
@@ -31,6 +35,9 @@ _N_TIMES: Final = 60
 _N_DRAWS: Final = 200
 _BATCH: Final = 256
 _MOST_ROWS: Final = 2000
+_MOST_FOLLOWED: Final = 20_000
+_N_FOLLOWED: Final = 100
+_N_GRID: Final = 30
 
 
 def _pattern_rows(fit: SurvivalFit, counted: CellTable | Episodes) -> tuple[CauseRows, FloatArray]:
@@ -67,10 +74,15 @@ def _thin(n_draws: int) -> IntArray:
     return np.unique(np.linspace(0, n_draws - 1, min(n_draws, _N_DRAWS)).astype(np.int64))
 
 
-def mean_survival(fit: SurvivalFit, counted: CellTable | Episodes, times: FloatArray) -> FloatArray:
-    """Survival averaged over what the gaps of a log start with.
+def mean_survival(
+    fit: SurvivalFit, counted: CellTable | Episodes, times: FloatArray, spells: SpellTable | None = None
+) -> FloatArray:
+    """Survival of the gaps of a log.
 
-    Averaging is done within each draw, so that the band is one of the average, not an average of bands.
+    Averaged over what the gaps start with, within each draw, so that the band is one of the average, not an average of
+    bands. Where the fit knows customers apart (a frailty, a cured share), those who come often have many gaps, and the
+    average over customers would not be that of gaps: then the curve adds up the hazard of whoever was at risk at each
+    time, from what she had done by then.
 
     Parameters
     ----------
@@ -82,12 +94,22 @@ def mean_survival(fit: SurvivalFit, counted: CellTable | Episodes, times: FloatA
         the fit has never seen is left out.
     times : array of shape (n_times,)
         Days on the clock, >= 0.
+    spells : SpellTable, optional
+        The gaps; needed where the fit knows customers apart and ``counted`` are cells. At most 20,000 rows are used,
+        those of customers evenly spaced.
 
     Returns
     -------
     array of shape (n_draws, n_times)
-        Probabilities; at most 200 draws, evenly spaced over the posterior.
+        Probabilities; at most 200 draws (100 where the fit knows customers apart), evenly spaced over the posterior.
+
+    Raises
+    ------
+    ArgumentError
+        If the fit knows customers apart and nothing says whose the gaps are.
     """
+    if isinstance(fit, HierarchicalFit) and fit.uses_history:
+        return _survival_in_turn(fit, spells if isinstance(counted, CellTable) else counted, times)
     rows, share = _pattern_rows(fit, counted)
     draws = _thin(fit.n_draws)
     total = np.zeros((len(draws), len(times)))
@@ -98,6 +120,26 @@ def mean_survival(fit: SurvivalFit, counted: CellTable | Episodes, times: FloatA
         survival = fit.conditional_survival(batch, np.ascontiguousarray(until), draws=draws)
         total += (survival * share[part, None]).sum(axis=1)
     return total
+
+
+def _survival_in_turn(fit: HierarchicalFit, gaps: SpellTable | Episodes | None, times: FloatArray) -> FloatArray:
+    if gaps is None:
+        raise ArgumentError(
+            "this fit knows customers apart, and cells do not say whose the gaps are.",
+            hint="survival_data(fit, cells, spells), or Episodes in place of the cells.",
+        )
+    grid, cumulative = _hazard_in_turn(fit, gaps)
+    return np.exp(-np.stack([np.interp(times, grid, one, right=np.nan) for one in cumulative]))
+
+
+@lru_cache(maxsize=2)
+def _hazard_in_turn(fit: HierarchicalFit, gaps: SpellTable | Episodes) -> tuple[FloatArray, FloatArray]:
+    """Cumulative hazard of whoever was at risk on a fine grid: a report asks for it several times."""
+    followed = followed_by(fit, gaps)
+    last = fit.schema.breaks[-1]
+    grid = np.unique(np.concatenate([np.linspace(0.0, last, _N_GRID), fit.schema.breaks]))
+    draws = np.unique(np.linspace(0, fit.n_draws - 1, min(fit.n_draws, _N_FOLLOWED)).astype(np.int64))
+    return grid, expected_events(followed, thinned(followed, _MOST_FOLLOWED), grid, draws).cumulative()
 
 
 def _times(fit: SurvivalFit) -> FloatArray:
@@ -120,7 +162,7 @@ def survival_data(
         The cells or rows it was fitted on, or those of a newer log.
     spells : SpellTable, optional
         The gaps; with them the Kaplan–Meier estimate is added as a check. Like the model it leaves out
-        gaps that open before the look-back of the features is covered.
+        gaps that open before the look-back of the features is covered. See :func:`mean_survival` for the model's curve.
     ci_prob : float
         Probability of the equal-tailed band.
 
@@ -134,7 +176,7 @@ def survival_data(
     import pandas as pd
 
     times = _times(fit)
-    draws = mean_survival(fit, counted, times)
+    draws = mean_survival(fit, counted, times, spells)
     lower, upper = np.quantile(draws, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
     if len(draws) == 1:
         lower, upper = np.full_like(lower, np.nan), np.full_like(upper, np.nan)

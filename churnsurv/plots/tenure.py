@@ -14,6 +14,8 @@ from churnsurv.hazards.competing import aalen_johansen
 from churnsurv.hazards.incidence import incidence_of_causes
 from churnsurv.hazards.nonparametric import kaplan_meier
 from churnsurv.models.competing_rows import CauseRows
+from churnsurv.models.hierarchical.fit import HierarchicalFit
+from churnsurv.models.hierarchical.in_turn import InTurn
 from churnsurv.plots.counted import fits_of
 from churnsurv.plots.style import SMALL
 from churnsurv.tables.episodes import Episodes
@@ -193,11 +195,15 @@ def _mean_hazard(fit: SurvivalFit, rows: Episodes, found: Stretch, times: FloatA
     weight = np.ones(len(row)) if rows.weight is None else rows.weight[found.index[row]]
     weight = np.where(fit.unseen(here), 0.0, weight)
     draws, n = _thin(fit.n_draws), len(times) - 1
+    followed = InTurn(fit, rows) if isinstance(fit, HierarchicalFit) and fit.uses_history else None
     expected = np.zeros((len(draws), n))
     for first in range(0, len(row), _BATCH):
         some = np.arange(first, min(first + _BATCH, len(row)))
         batch = replace(here.take(some), reached=start[some])
-        left = fit.conditional_survival(batch, stop[some, None], draws=draws)[:, :, 0]
+        if followed is None:
+            left = fit.conditional_survival(batch, stop[some, None], draws=draws)[:, :, 0]
+        else:
+            left = followed.survival(found.index[row[some]], start[some], stop[some], draws)
         left = np.maximum(np.where(weight[some] > 0, left, 1.0), np.finfo(float).tiny)
         events = (1.0 - left if whole else -np.log(left)) * weight[some]
         for k in range(len(draws)):

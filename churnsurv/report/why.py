@@ -121,7 +121,7 @@ def _interval(draws: np.ndarray, ci_prob: float) -> tuple[float, float]:
 def _at_silence(risk: RiskTable, counted: CellTable | Episodes, days: float) -> str:
     if days > risk.fit.schema.breaks[-1]:
         return ""
-    draws = mean_survival(risk.fit, counted, np.array([days]))[:, 0]
+    draws = mean_survival(risk.fit, counted, np.array([days]), risk.spells)[:, 0]
     return f"After {days:g} days {percent_range(*_interval(draws, risk.ci_prob))} of them are still silent; they count as churned."
 
 
@@ -129,7 +129,7 @@ def _afterwards(risk: RiskTable, counted: CellTable | Episodes, days: float) -> 
     """Tell how many of those declared churned come back all the same: what the definition costs."""
     if len(risk.causes) > 1 or _supported_until(risk.fit, 2 * days) < 2 * days:
         return ""
-    draws = mean_survival(risk.fit, counted, np.array([days, 2 * days]))
+    draws = mean_survival(risk.fit, counted, np.array([days, 2 * days]), risk.spells)
     back = 1 - draws[:, 1] / draws[:, 0]
     return (
         f"The definition is a line drawn by people: of those who have been silent for {days:g} days, "

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from churnsurv.errors import ApproximationWarning
+from churnsurv.models.base import carries_months
 from churnsurv.models.competing import CompetingFits
+from churnsurv.models.hierarchical.pieces import MONTHS_OF_A_SEASON
 from churnsurv.tables.churn import Silence
 
 if TYPE_CHECKING:
@@ -97,13 +101,32 @@ def _season(fit: SurvivalFit, spells: SpellTable) -> str:
             "The durations carry no dates: season and trend are not known, and the future is taken to be like the past."
         )
     days = spells.window.days(spells.timezone)
+    when = "when renewals or price changes crowd" if spells.churn.on_tenure else "around holidays"
+    if carries_months(fit):
+        return _months(fit, when)
     known = (
         f"The log covers {days:.0f} days. The season cannot be known from less than two years"
         if days < _SEASON_DAYS
         else "The model has no season"
     )
-    when = "when renewals or price changes crowd" if spells.churn.on_tenure else "around holidays"
     return f"{known}: {when} the risk may be far off."
+
+
+def _months(fit: SurvivalFit, when: str) -> str:
+    """What a fit on months knows of the year, and what of the level ahead its intervals hold."""
+    fits: list[Any] = list(fit.fits.values()) if isinstance(fit, CompetingFits) else [fit]
+    n, drift = min(one.n_months for one in fits), max(one.month_drift for one in fits)
+    if n < 2:
+        return (
+            "The fit has seen one calendar month: neither the drift of the level nor the season can be known from it, and"
+            f" the intervals hold neither: {when} the risk may be far off."
+        )
+    level = (
+        f"The level moves by about {np.expm1(drift):.0%} from month to month, and the intervals hold this drift ahead"
+    )
+    if n < MONTHS_OF_A_SEASON:
+        return f"{level}, but no season: it cannot be known from {n} months, and {when} the risk may be far off."
+    return f"{level}; the season was learnt from {n} months, and is taken to come again."
 
 
 def _edge(fit: SurvivalFit, spells: SpellTable) -> list[str]:

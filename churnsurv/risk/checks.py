@@ -19,7 +19,7 @@ from churnsurv.tables.churn import Silence
 from churnsurv.tables.engines import quote
 from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.features import Feature
-from churnsurv.tables.periods import PeriodTable
+from churnsurv.tables.periods import Calendar, PeriodTable
 from churnsurv.tables.schema import AsOf
 from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import DAY_US, moment_of, read_zone
@@ -151,7 +151,8 @@ def as_of_check(
     spells : SpellTable
         Spells on the whole log, with all causes.
     model : SurvivalModel, or mapping of str to SurvivalModel
-        Settings to fit, for all causes alike or one for each.
+        Settings to fit, for all causes alike or one for each. Rows are split on calendar months where a model asks for
+        them (``calendar=True``).
     features, bins, breaks
         As for :class:`PeriodTable`, :class:`CellTable` and :class:`Episodes`.
     horizon : float, optional
@@ -193,7 +194,10 @@ def as_of_check(
     cutoff = _cutoff(spells, days)
     moment = moment_of(cutoff)
     then = SpellTable.from_events(spells.log.before(moment), spells.window.ending(moment), spells.churn)
-    fit = _fit(then, model, features, bins, breaks, days if as_of == "landmark" else None, rng, progress)
+    models = model if isinstance(model, Mapping) else dict.fromkeys(then.churn.causes, model)
+    months: Calendar | None = "month" if any(getattr(one, "calendar", False) for one in models.values()) else None
+    periods = _periods(then, features, breaks, days if as_of == "landmark" else None, months)
+    fit = _fit(then, models, periods, bins, rng, progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ApproximationWarning)  # said once for the main fit
         risk = churn_risk(fit, then, [days], ci_prob=ci_prob, rng=rng, allow_unreliable=True)
@@ -223,24 +227,28 @@ def _cutoff(spells: SpellTable, days: float) -> int:
     return cutoff
 
 
-def _fit(
+def _periods(
     then: SpellTable,
-    model: SurvivalModel | Mapping[str, SurvivalModel],
     features: Sequence[Feature],
-    bins: Bins | None,
     breaks: Sequence[float] | None,
     followed: float | None,
+    calendar: Calendar | None,
+) -> PeriodTable:
+    kept = None if breaks is None else tuple(breaks)
+    if followed is None:
+        return PeriodTable.from_spells(then, breaks=kept, features=features, calendar=calendar)
+    return PeriodTable.from_landmarks(then, horizon=followed, breaks=kept, features=features, calendar=calendar)
+
+
+def _fit(
+    then: SpellTable,
+    models: Mapping[str, SurvivalModel],
+    periods: PeriodTable,
+    bins: Bins | None,
     rng: int,
     progress: Progress | None,
 ) -> SurvivalFit:
-    kept = None if breaks is None else tuple(breaks)
-    periods = (
-        PeriodTable.from_spells(then, breaks=kept, features=features)
-        if followed is None
-        else PeriodTable.from_landmarks(then, horizon=followed, breaks=kept, features=features)
-    )
     causes = then.churn.causes
-    models = model if isinstance(model, Mapping) else dict.fromkeys(causes, model)
     missing = [cause for cause in causes if cause not in models]
     if missing:
         raise ArgumentError(f"there is no model of {missing[0]!r}.", hint=f"causes are: {', '.join(causes)}.")
@@ -249,15 +257,18 @@ def _fit(
     for k, cause in enumerate(causes):
         eaten = models[cause].fits_on
         if eaten not in tables:
-            tables[eaten] = _table(eaten, then, periods, bins)
+            customers = any(getattr(one, "needs_customers", False) for one in models.values())
+            tables[eaten] = _table(eaten, then, periods, bins, customers=customers)
         table = tables[eaten] if len(causes) == 1 else tables[eaten].with_cause(cause)
         fits[cause] = models[cause].fit(table, rng=rng, progress=_share(progress, k, len(causes)))
     return fits[causes[0]] if len(causes) == 1 else CompetingFits(fits)
 
 
-def _table(eaten: str, then: SpellTable, periods: PeriodTable, bins: Bins | None) -> CellTable | Episodes | SpellTable:
+def _table(
+    eaten: str, then: SpellTable, periods: PeriodTable, bins: Bins | None, *, customers: bool
+) -> CellTable | Episodes | SpellTable:
     if eaten == "cells":
-        return CellTable.from_periods(periods, bins=bins)
+        return CellTable.from_periods(periods, bins=bins, customers=customers)
     return Episodes.from_periods(periods, bins=bins) if eaten == "episodes" else then
 
 

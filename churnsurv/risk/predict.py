@@ -14,7 +14,7 @@ from churnsurv.errors import (
     UnreachableHorizonError,
     UnreliableFitError,
 )
-from churnsurv.models.base import check_fitted
+from churnsurv.models.base import carries_months, check_fitted, needs_history
 from churnsurv.models.competing import CompetingFits
 from churnsurv.risk.caveats import caveats_of, warn_of_independence
 from churnsurv.risk.columns import RiskColumns
@@ -122,7 +122,8 @@ def churn_risk(
     check_fitted(fit)
     horizons = _check_horizons(spells, horizon)
     _check_numbers(ci_prob=ci_prob, n_draws=n_draws, chunk_size=chunk_size)
-    check_same_definition(spells, fit.schema)
+    months = carries_months(fit)
+    check_same_definition(spells, fit.schema, months=months)
     question = question_of(fit, spells, horizons)
     _check_answerable(fit, spells, horizons)
     if not fit.info.reliable and not allow_unreliable:
@@ -134,7 +135,7 @@ def churn_risk(
     index = np.unique(np.linspace(0, fit.n_draws - 1, min(n_draws, fit.n_draws)).round().astype(np.int64))
     size = -(-chunk_size // BLOCK) * BLOCK
     parts, futures = [], Futures(fit, question, index, rng)
-    for batch in OpenSpells.batches(spells, fit.schema, size=size):
+    for batch in OpenSpells.batches(spells, fit.schema, size=size, history=needs_history(fit), months=months):
         part, incidence = RiskColumns.of_batch(fit, question, batch, index, ci_prob)
         futures.add(batch, part, incidence)
         parts.append(part)

@@ -13,6 +13,7 @@ from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv._validate import check_ci_prob, check_horizons
 from churnsurv.errors import DefinitionError
 from churnsurv.hazards.nonparametric import kaplan_meier
+from churnsurv.models.base import carries_months, needs_history
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.open_spells import OpenSpells
 from churnsurv.tables.spells import SpellTable
@@ -297,7 +298,9 @@ def _rankings(
     index = np.unique(np.linspace(0, fit.n_draws - 1, min(_DRAWS, fit.n_draws)).round().astype(np.int64))
     parts = [
         _probabilities(fit, batch, [reference, *limits], index)
-        for batch in OpenSpells.batches(spells, fit.schema, size=_BATCH)
+        for batch in OpenSpells.batches(
+            spells, fit.schema, size=_BATCH, history=needs_history(fit), months=carries_months(fit)
+        )
     ]
     probability = np.concatenate(parts)
     return [_compared(probability[:, 0], probability[:, 1 + k]) for k in range(len(limits))]

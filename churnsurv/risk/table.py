@@ -10,6 +10,7 @@ import numpy as np
 
 from churnsurv._typing import FloatArray
 from churnsurv.errors import ArgumentError
+from churnsurv.models.base import carries_months, needs_history
 from churnsurv.risk.caveats import takes_spells_as_independent
 from churnsurv.risk.columns import STATUSES, Chance, RiskColumns, Status
 from churnsurv.risk.futures import ANY, BLOCK, Totals
@@ -229,7 +230,14 @@ class RiskTable:
 
         wanted, place = self._known(customer_ids), self._place(cause)
         ids, blocks = [], []
-        for batch in OpenSpells.batches(self.spells, self.fit.schema, size=BLOCK, only=wanted):
+        for batch in OpenSpells.batches(
+            self.spells,
+            self.fit.schema,
+            size=BLOCK,
+            only=wanted,
+            history=needs_history(self.fit),
+            months=carries_months(self.fit),
+        ):
             incidence = self.question.incidence(batch, self.draw_index)
             chance: FloatArray = incidence.sum(axis=-1) if place is None else incidence[..., place]
             refused = self.question.open(batch.reached) & (batch.unknown | self.fit.unseen(batch))[:, None]
