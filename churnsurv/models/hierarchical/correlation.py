@@ -86,11 +86,11 @@ def free_of(correlation: FloatArray) -> FloatArray:
     size, found = len(factor), []
     for i, j in zip(*pairs(size), strict=True):
         found.append(np.arctanh(factor[i, j] / np.sqrt(1.0 - np.sum(factor[i, :j] ** 2))))
-    return np.array(found, dtype=np.float64)
+    return np.array(found)
 
 
 def _exponents(size: int, concentration: float) -> FloatArray:
-    return concentration + 0.5 * (size - 2 - pairs(size)[1])
+    return np.asarray(concentration + 0.5 * (size - 2 - pairs(size)[1]), np.float64)
 
 
 def lkj_log_density(free: FloatArray, size: int, concentration: float) -> tuple[float, FloatArray]:

@@ -109,8 +109,8 @@ def level_names(schema: CellSchema, columns: Sequence[int], codes: IntArray) -> 
     return tuple(":".join(schema.columns[k].labels[c] for k, c in zip(columns, row, strict=True)) for row in codes)
 
 
-def columns_of(name: str, schema: CellSchema) -> tuple[int, ...]:
-    """Columns that a group is made of.
+def columns_of(name: str, schema: CellSchema, *, table: str = "cells") -> tuple[int, ...]:
+    """Columns that a group is made of; ``table`` is what a refusal calls them columns of.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def columns_of(name: str, schema: CellSchema) -> tuple[int, ...]:
     unknown = [part for part in parts if part not in names]
     if unknown:
         raise FormulaError(
-            f"groups: {len(unknown)} of {len(parts)} names are no column of the table: {', '.join(unknown)}.",
+            f"groups: {len(unknown)} of {len(parts)} names are no column of the {table}: {', '.join(unknown)}.",
             hint=f"columns are: {', '.join(names) or 'none'}.",
         )
     return tuple(names.index(part) for part in parts)

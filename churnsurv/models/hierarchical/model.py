@@ -162,7 +162,7 @@ class HierarchicalModel:
         ModelSupportError, EmptyDataError, NoEventsError, FormulaError
             Naming what is missing or too much.
         """
-        self._check_names(table.schema)
+        self._check_names(table.schema, "rows" if isinstance(table, Episodes) else "cells")
         self._check_composition(table)
         if isinstance(table, Episodes):
             return
@@ -175,11 +175,11 @@ class HierarchicalModel:
                 hint="a longer window, or KaplanMeierModel for a flat curve.",
             )
 
-    def _check_names(self, schema: CellSchema) -> None:
-        columns = check_formula(self.formula, schema)
+    def _check_names(self, schema: CellSchema, table: str) -> None:
+        columns = check_formula(self.formula, schema, table=table)
         wanted = [*self.slopes, *self.shape_groups]
         for name in wanted:
-            columns_of(name, schema)
+            columns_of(name, schema, table=table)
         both = [name for name in wanted if name in columns]
         twice = [name for name in (*self.groups,) if list(self.groups).count(name) > 1]
         reserved = [name for name in wanted if name in RESERVED]
@@ -210,10 +210,11 @@ class HierarchicalModel:
                 f"calendar=True is about months, and these {'cells' if on_cells else 'rows'} are not split on them.",
                 hint='PeriodTable.from_spells(spells, calendar="month")',
             )
-        if self.calendar and schema.columns[-1].name in check_formula(self.formula, schema):
+        month = schema.columns[-1].name if self.calendar else None
+        if month in (*check_formula(self.formula, schema), *self.slopes, *self.shape_groups):
             raise FormulaError(
-                "the month stands in the formula, and calendar=True makes a walk of it.",
-                hint="leave it out of the formula.",
+                "the month stands in the formula or among the groups, and calendar=True makes a walk of it.",
+                hint=f"leave {month} out of both.",
             )
         if self.rounded is not None and on_cells:
             raise ModelSupportError(
