@@ -50,7 +50,7 @@ MUTANTS = {
     ],
     f"{MODELS}.correlation": [
         ("three slopes", "0.5 * (size - 2 - pairs(size)[1])", "0.5 * (size - 1 - pairs(size)[1])"),
-        ("two slopes", "return concentration + 0.5", "return concentration - 1.0 + 0.5"),
+        ("two slopes", "concentration + 0.5 * (size", "concentration - 1.0 + 0.5 * (size"),
         ("three slopes", "left[..., i] *= 1.0 - y**2", "left[..., i] *= 1.0 - y"),
         ("three slopes", "y * np.sqrt(left[..., i])", "y * left[..., i]"),
         ("two slopes", "constant + np.sum(beta * log_rest)", "np.sum(beta * log_rest)"),
