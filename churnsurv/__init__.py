@@ -42,6 +42,7 @@ _HOMES = {
     "WeibullModel": "churnsurv.models.weibull",
     "KaplanMeierModel": "churnsurv.models.kaplan_meier",
     "CompetingFits": "churnsurv.models.competing",
+    "compare": "churnsurv.models.hierarchical.comparison",
     "load": "churnsurv.models.saved",
     "churn_risk": "churnsurv.risk.predict",
     "as_of_check": "churnsurv.risk.checks",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from churnsurv.models.competing import CompetingFits as CompetingFits
     from churnsurv.models.cox import CoxModel as CoxModel
     from churnsurv.models.hierarchical.model import HierarchicalModel as HierarchicalModel
+    from churnsurv.models.hierarchical.comparison import compare as compare
     from churnsurv.models.kaplan_meier import KaplanMeierModel as KaplanMeierModel
     from churnsurv.models.saved import load as load
     from churnsurv.models.weibull import WeibullModel as WeibullModel

@@ -15,24 +15,24 @@ print(log)
 
 window = cs.ObservationWindow("2010-12-01", "2011-12-10")
 churn = cs.Silence(kinds=("order",), days=90)
-features = [cs.Count("order", days=90), cs.Value("order", "revenue"), cs.Value("order", "country", name="country")]
+features = [cs.Value("order", "revenue"), cs.Value("order", "country", name="country")]
 
 spells = cs.SpellTable.from_events(log, window, churn)
 print(spells)
 periods = cs.PeriodTable.from_spells(spells, features=features)
-bins = {"count_order_90d": [0, 1, 2, 4, float("inf")]}
-cells = cs.CellTable.from_periods(periods, bins=bins)
+cells = cs.CellTable.from_periods(periods, customers=True)
 print(cells)
 
-model = cs.HierarchicalModel("count_order_90d + value_order_revenue", groups=("country",))
-fit = model.fit(cells, rng=1)
+model = cs.HierarchicalModel("value_order_revenue", groups=("country",), frailty="gamma")
+fit = model.fit(cells, rng=1, draws=500)
+print(fit)
 print(fit.summary().to_string())
 
 risk = cs.churn_risk(fit, spells, horizon=[30, 60, 90])
 print(risk)
 print(risk.frame().query("status == 'supported' and horizon == 90").nlargest(5, "churn_probability").to_string())
 
-check = cs.as_of_check(spells, model, features=features, bins=bins, rng=1)
+check = cs.as_of_check(spells, model, features=features, rng=1)
 print(check.verdict)
 
 cs.report(fit, risk, out / "report.html", check=check)

@@ -253,7 +253,8 @@ def periods_of(spells: SpellTable, analysis: Analysis) -> PeriodTable:
     features = analysis.features()
     if analysis.moving:
         return PeriodTable.from_landmarks(spells, horizon=analysis.horizons[-1], features=features)
-    return PeriodTable.from_spells(spells, features=features)
+    monthly = getattr(analysis.specification(), "calendar", False)
+    return PeriodTable.from_spells(spells, features=features, calendar="month" if monthly else None)
 
 
 def _fit(periods: PeriodTable, analysis: Analysis, tell: Progress) -> tuple[SurvivalFit, CellTable | None]:

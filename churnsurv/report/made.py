@@ -79,7 +79,7 @@ def made_data(risk: RiskTable) -> dict[str, object]:
         _entry("Seeds", f"{_seeds(fit)} for the estimates, {risk.rng} for the chance in totals"),
         _entry("Horizons (days)", ", ".join(number(h, 6) for h in risk.horizon)),
         _entry("Period edges (days)", ", ".join(number(edge, 6) for edge in schema.breaks)),
-        *(_entry("Covariate", _bins(schema, column)) for column in schema.columns),
+        *(_entry("Covariate", _bins(schema, column)) for column in schema.covariates),
         _entry("Intervals", _intervals(risk)),
         _entry("Time zone", schema.timezone if risk.spells.window else "none: the data carry no dates"),
         _entry("Versions", _versions(fit)),

@@ -94,8 +94,8 @@ def cells_of(risk: RiskTable) -> CellTable:
         Cells; levels of text are those of this log.
     """
     schema = risk.fit.schema
-    edges = {column.name: column.edges for column in schema.columns if column.edges is not None}
-    return CellTable.from_periods(periods_of(risk), by=[column.name for column in schema.columns], bins=edges)
+    edges = {column.name: column.edges for column in schema.covariates if column.edges is not None}
+    return CellTable.from_periods(periods_of(risk), by=[column.name for column in schema.covariates], bins=edges)
 
 
 def fitted_on(risk: RiskTable, counted: Counted) -> bool:

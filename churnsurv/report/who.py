@@ -125,7 +125,7 @@ def riskiest_section(risk: RiskTable) -> dict[str, object]:
 
 def _told_columns(risk: RiskTable) -> list[str]:
     """Columns of the list of customers: all of them, or where they are many those that tell most."""
-    names = [column.name for column in risk.fit.schema.columns]
+    names = [column.name for column in risk.fit.schema.covariates]
     if len(names) <= _MOST_COLUMNS or not risk.spells.churn.on_tenure:
         return names
     order = [column for column, _ in columns_by_spread(risk)]
@@ -145,7 +145,7 @@ def _riskiest_texts(risk: RiskTable, alive: pd.DataFrame, horizons: list[float],
         return []
     last = horizons[-1]
     text = f"These customers have the highest chance to leave within {last:g} days. The table beside this report has everybody"
-    text += "." if len(_told_columns(risk)) == len(risk.fit.schema.columns) else ", with all columns."
+    text += "." if len(_told_columns(risk)) == len(risk.fit.schema.covariates) else ", with all columns."
     chance = alive.loc[alive["horizon"] == last, "churn_probability"].astype(float).sort_values(ascending=False)
     same = int((chance == chance.iloc[n - 1]).sum() - (chance.head(n) == chance.iloc[n - 1]).sum()) if n else 0
     return [text + (f" {count(same)} more have the same chance as the last of them." if same else "")]

@@ -156,7 +156,7 @@ class RiskColumns:
             )
         columns = cls(
             batch.customer_id, batch.reached, churn.mean, churn.lower, churn.upper, status, fit.new_group(batch),
-            batch.levels, by_cause, *_no_return(question, batch, draws, ci_prob, blank, reliable),
+            batch.levels[: len(fit.schema.covariates)], by_cause, *_no_return(question, batch, draws, ci_prob, blank, reliable),
         )  # fmt: skip
         return columns, incidence
 

@@ -75,7 +75,7 @@ class Futures:
     def __init__(self, fit: SurvivalFit, question: Question, draws: IntArray, rng: int) -> None:
         self.fit, self.question, self.draws, self.rng, self.blocks = fit, question, draws, rng, 0
         self.n_futures = len(draws) if len(draws) > 1 else _POINT_FUTURES
-        self.names = ("", *(column.name for column in fit.schema.columns))
+        self.names = ("", *(column.name for column in fit.schema.covariates))
         self.causes = question.causes if len(question.causes) > 1 else ()
         self.counts: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.names}
 
@@ -87,7 +87,7 @@ class Futures:
             some = slice(start, start + BLOCK)
             chance = stream.random((self.n_futures, BLOCK))[:, : len(batch) - start]
             happens = _happens(incidence[:, some], chance, split=bool(self.causes))
-            for name, levels in zip(self.names, (None, *batch.levels), strict=True):
+            for name, levels in zip(self.names, (None, *batch.levels[: len(self.names) - 1]), strict=True):
                 if name in self.counts:
                     self._add_column(name, None if levels is None else levels[some], happens, part.counted[some])
             self.blocks += 1

@@ -156,7 +156,7 @@ class RiskTable:
                 "no_return_upper": spread(c.no_return.upper),
                 "no_return_status": spread(c.no_return_status),
             }
-        data |= {column.name: spread(level) for column, level in zip(self.fit.schema.columns, c.levels, strict=True)}
+        data |= {column.name: spread(level) for column, level in zip(self.fit.schema.covariates, c.levels, strict=True)}
         return self._framed(pd.DataFrame(data))
 
     def totals(self, by: str | None = None, *, cause: str | None = None) -> pd.DataFrame:

@@ -123,6 +123,11 @@ class CellSchema:
         return len(self.breaks) - 1
 
     @property
+    def covariates(self) -> tuple[PatternColumn, ...]:
+        """Columns that tell customers apart: all but the calendar month, which is the same for everyone at a moment."""
+        return self.columns[:-1] if self.calendar else self.columns
+
+    @property
     def causes(self) -> tuple[str, ...]:
         """Names of the events 1…K."""
         return self.churn.causes

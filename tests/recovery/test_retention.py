@@ -67,7 +67,7 @@ def fitted(rows):
     def fit(model, segment):
         key = (repr(model), segment)
         if key not in made:
-            settings = {} if isinstance(model, WeibullModel) else {"method": "laplace", "draws": 300}
+            settings = {} if isinstance(model, WeibullModel) else {"method": "laplace", "draws": 200}
             made[key] = model.fit(rows[segment], rng=1, **settings)
             assert made[key].info.status == "ok"
         return made[key]
@@ -159,7 +159,7 @@ def grouped_on_grid(survival, segment):
 )
 def test_the_projection_is_the_exact_posterior_mean(rows, curve, model, segment, shape_prior):
     draws = curve(model, segment)
-    error = 4 * draws.std(axis=0) / np.sqrt(600)  # at least half of the 1,200 draws count as independent
+    error = 4 * draws.std(axis=0) / np.sqrt(400)  # at least half of the 800 draws count as independent
     assert np.all(np.abs(draws.mean(axis=0) - exact(model.bind(rows[segment]), segment, shape_prior)) < error)
 
 

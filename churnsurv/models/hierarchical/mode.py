@@ -362,7 +362,12 @@ def _polished(mode: Mode) -> Mode:
             break
         new_value, new_slope = mode.density.value_and_gradient(position + step_size * step)
         if new_value > value:
-            position, value, slope, step_size = position + step_size * step, new_value, new_slope, min(1.0, 2 * step_size)
+            position, value, slope, step_size = (
+                position + step_size * step,
+                new_value,
+                new_slope,
+                min(1.0, 2 * step_size),
+            )
         else:
             step_size *= 0.5
     return replace(mode, position=position)
