@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from churnsurv.errors import ChurnsurvError as ChurnsurvError
     from churnsurv.models.competing import CompetingFits as CompetingFits
     from churnsurv.models.cox import CoxModel as CoxModel
-    from churnsurv.models.hierarchical.model import HierarchicalModel as HierarchicalModel
     from churnsurv.models.hierarchical.comparison import compare as compare
+    from churnsurv.models.hierarchical.model import HierarchicalModel as HierarchicalModel
     from churnsurv.models.kaplan_meier import KaplanMeierModel as KaplanMeierModel
     from churnsurv.models.saved import load as load
     from churnsurv.models.weibull import WeibullModel as WeibullModel
