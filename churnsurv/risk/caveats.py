@@ -59,6 +59,7 @@ def caveats_of(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...]
     texts = []
     if not fit.info.reliable:
         texts.append("The fit did not pass its gate: " + " ".join(fit.info.messages))
+    texts += _approximate(fit)
     texts += [*_alone(fit, spells), _season(fit, spells), *_edge(fit, spells), *_without_draws(fit), *_weights(spells)]
     texts += _nearer(fit, horizons)
     if takes_spells_as_independent(fit, spells):
@@ -70,6 +71,18 @@ def caveats_of(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...]
             " whose customers differ, 90% intervals of single customers held the truth in 10% to 30% of cases."
         )
     return tuple(texts)
+
+
+def _approximate(fit: SurvivalFit) -> list[str]:
+    """Draws that no sampler made."""
+    fits = fit.fits.values() if isinstance(fit, CompetingFits) else (fit,)
+    worst = [one.info.pareto_k for one in fits if one.info.method == "laplace"]
+    if not worst:
+        return []
+    return [
+        "The draws are approximate: a normal around the mode, corrected by importance weights"
+        f" (Pareto-k̂ {max(worst):.2f}; up to 0.7 can be relied upon)."
+    ]
 
 
 def _alone(fit: SurvivalFit, spells: SpellTable) -> list[str]:

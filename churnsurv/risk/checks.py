@@ -138,6 +138,7 @@ def as_of_check(
     ci_prob: float = 0.90,
     n_bins: int = 5,
     rng: int = 0,
+    settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AsOfCheck:
     """Fit on what was known ``horizon`` days before the window's end and compare with what followed.
@@ -165,6 +166,8 @@ def as_of_check(
         Bins of predicted risk with about equally many customers, >= 1.
     rng : int
         Seed.
+    settings : mapping, optional
+        Passed on to the fit of each model: ``{"method": "laplace"}``, ``{"draws": 500}``.
     progress : callable, optional
         Told the share done and what is being done.
 
@@ -197,7 +200,7 @@ def as_of_check(
     models = model if isinstance(model, Mapping) else dict.fromkeys(then.churn.causes, model)
     months: Calendar | None = "month" if any(getattr(one, "calendar", False) for one in models.values()) else None
     periods = _periods(then, features, breaks, days if as_of == "landmark" else None, months)
-    fit = _fit(then, models, periods, bins, rng, progress)
+    fit = _fit(then, models, periods, bins, {**(settings or {}), "rng": rng}, progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ApproximationWarning)  # said once for the main fit
         risk = churn_risk(fit, then, [days], ci_prob=ci_prob, rng=rng, allow_unreliable=True)
@@ -245,7 +248,7 @@ def _fit(
     models: Mapping[str, SurvivalModel],
     periods: PeriodTable,
     bins: Bins | None,
-    rng: int,
+    settings: Mapping[str, Any],
     progress: Progress | None,
 ) -> SurvivalFit:
     causes = then.churn.causes
@@ -260,7 +263,7 @@ def _fit(
             customers = any(getattr(one, "needs_customers", False) for one in models.values())
             tables[eaten] = _table(eaten, then, periods, bins, customers=customers)
         table = tables[eaten] if len(causes) == 1 else tables[eaten].with_cause(cause)
-        fits[cause] = models[cause].fit(table, rng=rng, progress=_share(progress, k, len(causes)))
+        fits[cause] = models[cause].fit(table, progress=_share(progress, k, len(causes)), **settings)
     return fits[causes[0]] if len(causes) == 1 else CompetingFits(fits)
 
 

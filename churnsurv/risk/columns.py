@@ -98,6 +98,8 @@ class RiskColumns:
         Probability of no activity within the horizon, shape (n, k); on the gap clock.
     no_return_status : array of shape (n, k) or None
         Its statuses.
+    gone : Chance or None
+        Probability of having left for good (or of being immune), shape (n,); where the fit has a cured share.
     """
 
     customer_id: StrArray
@@ -111,6 +113,7 @@ class RiskColumns:
     by_cause: Chance | None = None
     no_return: Chance | None = None
     no_return_status: StrArray | None = None
+    gone: Chance | None = None
 
     @property
     def silence(self) -> FloatArray:
@@ -157,6 +160,7 @@ class RiskColumns:
         columns = cls(
             batch.customer_id, batch.reached, churn.mean, churn.lower, churn.upper, status, fit.new_group(batch),
             batch.levels[: len(fit.schema.covariates)], by_cause, *_no_return(question, batch, draws, ci_prob, blank, reliable),
+            _gone(fit, batch, draws, ci_prob, blank),
         )  # fmt: skip
         return columns, incidence
 
@@ -169,13 +173,24 @@ class RiskColumns:
         by_cause = [part.by_cause for part in parts if part.by_cause is not None]
         no_return = [part.no_return for part in parts if part.no_return is not None]
         statuses = [part.no_return_status for part in parts if part.no_return_status is not None]
+        gone = [part.gone for part in parts if part.gone is not None]
         return cls(
             **arrays,
             levels=levels,
             by_cause=Chance.joined(by_cause) if by_cause else None,
             no_return=Chance.joined(no_return) if no_return else None,
             no_return_status=np.concatenate(statuses) if statuses else None,
+            gone=Chance.joined(gone) if gone else None,
         )
+
+
+def _gone(fit: SurvivalFit, batch: OpenSpells, draws: IntArray, ci_prob: float, blank: BoolArray) -> Chance | None:
+    """Who is out of reach for good already, told by a fit that has a cured share."""
+    ask = getattr(fit, "probability_gone", None)
+    if ask is None or not fit.model.cure:
+        return None
+    found = ask(batch, draws=draws)
+    return Chance.of_draws(found, np.ones(found.shape[1:], bool), ci_prob).without(blank)
 
 
 def _no_return(
