@@ -55,6 +55,17 @@ class CellRows:
         with np.errstate(over="ignore"):
             return Forward(np.exp(eta), float(self.events @ eta))
 
+    def hazards(self, effects: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Hazards at many sets of effects, shape (n_rows, n_sets), and their log hazards at events, shape (n_sets,).
+
+        Parameters
+        ----------
+        effects : array of shape (n_sets, n_fixed + n_random)
+            Fixed and random effects.
+        """
+        eta = self.linear.dummies @ (self.linear.transform @ np.ascontiguousarray(effects.T))
+        return np.exp(eta), np.asarray(self.events @ eta)
+
     def backward(self, forward: Forward, score: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Slope of ``log_hazard + score @ cumulative``, the score held still."""
         return self.linear.scatter(self.events + score * forward.cumulative)

@@ -220,6 +220,38 @@ class LogPosterior:
         """The same prior and coordinates on other data."""
         return replace(self, likelihood=likelihood)
 
+    def log_densities(self, positions: FloatArray) -> FloatArray:
+        """Log density of many positions, shape (n,): what :meth:`value_and_gradient` says of each, without its gradient.
+
+        Parameters
+        ----------
+        positions : array of shape (n, n_positions)
+            Where.
+        """
+        many = getattr(self.likelihood, "values", None)
+        if many is None:
+            return np.array([self.value_and_gradient(position)[0] for position in positions])
+        natural, (_, soft, _, z) = self.natural(positions), self.split(positions)
+        value = np.asarray(many(natural.fixed, natural.random, natural.sd[:, -1] if self.layout.frailty else None))
+        for some, prior in self._prior_slices:
+            value = value + np.sum(prior.log_density(natural.fixed[:, some]), axis=1)
+        for k, prior in enumerate(self.sd_priors):
+            value = value + prior.log_density(natural.sd[:, k])
+        variance = 1.0 + self.centring.information * natural.sd[:, self.layout.sd_index] ** 2
+        energy = z[:, : self.layout.n_scalar] ** 2 / variance
+        value = value - 0.5 * np.sum(energy + np.log(variance), axis=1)
+        value = value + self._constant + self._log_knee + np.sum(soft - natural.sd / self.centring.knee, axis=1)
+        for part, concentration in zip(self._vector_parts, self.concentrations, strict=True):
+            value = value + [self._vector_value(part, concentration, one) for one in positions]
+        return np.asarray(value)
+
+    def _vector_value(self, part: VectorPart, concentration: float, position: FloatArray) -> float:
+        """Log prior of the effects of one block of several terms, Jacobian included."""
+        _, soft, free, z = self.split(position)
+        factor = part.factor(self.centring.sd(soft)[part.sds], free[part.pairs])
+        still = np.zeros(part.block.size)
+        return vector_terms(part, factor, factor.effects(z[part.random]), still, concentration).value
+
     def value_and_gradient(self, position: FloatArray) -> tuple[float, FloatArray]:
         """Log density of a position, constants and Jacobian included, and its gradient (eq. 8).
 

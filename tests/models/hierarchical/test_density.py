@@ -214,3 +214,10 @@ def test_defaults_are_scaled_by_the_rate_only(shop_cells):
     rate = np.log(shop_cells.n_events.sum() / shop_cells.exposure.sum())
     assert frame.loc["intercept", "prior"] == repr(Normal(round(float(rate), 6), 2.0))
     assert list(frame.index) == ["intercept", "coef", "walk_sd", "country_effect_sd"]
+
+
+def test_many_positions_at_once_have_the_densities_of_each(case):
+    density = case.problem.density
+    points = np.array(list(case.positions(7)))
+    one_by_one = [density.value_and_gradient(point)[0] for point in points]
+    np.testing.assert_allclose(density.log_densities(points), one_by_one, rtol=1e-11, atol=1e-8)
