@@ -14,6 +14,7 @@ _HOMES = {
     "HalfNormal": "churnsurv.models.hierarchical.priors",
     "HierarchicalFit": "churnsurv.models.hierarchical.fit",
     "HierarchicalModel": "churnsurv.models.hierarchical.model",
+    "LKJ": "churnsurv.models.hierarchical.priors",
     "KaplanMeierFit": "churnsurv.models.kaplan_meier",
     "KaplanMeierModel": "churnsurv.models.kaplan_meier",
     "Normal": "churnsurv.models.hierarchical.priors",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from churnsurv.models.cox_fit import CoxFit as CoxFit
     from churnsurv.models.hierarchical.fit import HierarchicalFit as HierarchicalFit
     from churnsurv.models.hierarchical.model import HierarchicalModel as HierarchicalModel
+    from churnsurv.models.hierarchical.priors import LKJ as LKJ
     from churnsurv.models.hierarchical.priors import Exponential as Exponential
     from churnsurv.models.hierarchical.priors import HalfNormal as HalfNormal
     from churnsurv.models.hierarchical.priors import Normal as Normal
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from churnsurv.models.weibull_fit import WeibullFit as WeibullFit
 
 __all__ = [
+    "LKJ",
     "CompetingFits",
     "CoxFit",
     "CoxModel",

@@ -110,4 +110,6 @@ def joined_info(infos: Mapping[str, FitInfo], n_draws: int) -> FitInfo:
         exposure=max(part.exposure for part in parts),
         independent_gaps=any(part.independent_gaps for part in parts),
         fingerprint=hashlib.sha256(prints.encode()).hexdigest(),
+        method="laplace" if any(part.method == "laplace" for part in parts) else "",
+        pareto_k=extreme("pareto_k", max),
     )

@@ -50,6 +50,9 @@ GATES: Final = (
 )
 """Questions and limits; the fit's own status decides, these explain it."""
 
+APPROXIMATION: Final = Gate("Is the approximation close enough?", "Pareto-k̂ of its weights", "pareto_k", 0.7, True)
+"""The one question to a fit that was approximated and not sampled."""
+
 _FEW: Final = 5.0
 """Events per term below which a fit is unreliable."""
 
@@ -103,6 +106,9 @@ def _part(risk: RiskTable, cause: str | None, fit: SurvivalFit) -> dict[str, obj
 
 
 def _sampler_rows(info: FitInfo) -> list[dict[str, object]]:
+    if info.method == "laplace":
+        row = _gate_row(info, APPROXIMATION)
+        return [] if row is None else [row]
     if not math.isfinite(info.rhat_max):
         return []
     return [row for gate in GATES if (row := _gate_row(info, gate)) is not None]
@@ -114,6 +120,7 @@ def _gate_row(info: FitInfo, gate: Gate) -> dict[str, object] | None:
         return None
     good = float(value) <= gate.limit if gate.at_most else float(value) >= gate.limit
     shown = {"rhat_max": f"{float(value):.3f}", "tree_depth_share": f"{float(value):.1%}", "ebfmi_min": f"{value:.2f}"}
+    shown["pareto_k"] = f"{value:.2f}"
     limit = "1%" if gate.field == "tree_depth_share" else number(gate.limit)
     return {
         "question": gate.question,
@@ -186,6 +193,8 @@ def _verdict_of_maximum(fit: CoxFit | WeibullFit) -> str:
 
 
 def _verdict_of_draws(info: FitInfo) -> str:
+    if info.method == "laplace":
+        return _verdict_of_approximation(info)
     draws = f"{count(info.n_draws)} draws from the posterior distribution"
     if info.reliable:
         return (
@@ -200,6 +209,19 @@ def _verdict_of_draws(info: FitInfo) -> str:
     return (
         f"No. The estimates rest on {draws}, but the sampler did not pass its checks. The numbers in this report "
         "may be wrong by more than their intervals say; do not act on them before the fit has been repaired."
+    )
+
+
+def _verdict_of_approximation(info: FitInfo) -> str:
+    draws = f"{count(info.n_draws)} draws of a normal approximation around the likeliest values, weighed by how likely each is"
+    if info.reliable:
+        return (
+            f"Approximately. The estimates rest on {draws}. The weights say that the approximation is close; no sampler has "
+            "confirmed it."
+        )
+    return (
+        f"No. The estimates rest on {draws}, and the weights say that the approximation is not close. The numbers in this "
+        "report may be wrong by more than their intervals say; do not act on them before the fit has been sampled."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,8 @@ _SAMPLERS: Final = ("pymc", "arviz")
 _LIBRARIES: Final = ("numpy", "scipy", "duckdb")
 _SETTINGS: Final = {
     "formula": "Formula",
+    "baseline": "Baseline",
+    "shape_groups": "Forms of their own by",
     "shape": "Formula of the shape",
     "strata": "Baselines of their own by",
     "penalizer": "Penalizer",
@@ -111,7 +114,12 @@ def _model_entries(fit: SurvivalFit, cause: str | None) -> list[dict[str, object
             text = ", ".join(value) if isinstance(value, tuple) else str(value)
             entries.append(_entry(f"{title}{of}", text, code=name in ("formula", "shape")))
     if groups:
-        entries.append(_entry(f"Random effects by{of}", ", ".join(groups)))
+        varying = groups.items() if isinstance(groups, Mapping) else ((name, "1") for name in groups)
+        named = (name if slope == "1" else f"{name} ({slope})" for name, slope in varying)
+        entries.append(_entry(f"Random effects by{of}", ", ".join(named)))
+    own = _of_customers(model)
+    if own:
+        entries.append(_entry(f"Of each customer's own{of}", own))
     if priors:
         text = "; ".join(f"{name} ~ {priors[name]}" for name in sorted(priors))
         entries.append(_entry(f"Priors{of}", text, code=True))
@@ -119,6 +127,13 @@ def _model_entries(fit: SurvivalFit, cause: str | None) -> list[dict[str, object
         found = f"{count(fit.info.n_events)} for {count(terms)} terms: {number(fit.info.n_events / terms)} per term"
         entries.append(_entry(f"Events{of}", found))
     return entries
+
+
+def _of_customers(model: object) -> str:
+    """What a model lets differ from customer to customer, in words."""
+    parts = ["a rhythm (gamma frailty)"] if getattr(model, "frailty", None) else []
+    parts += ["perhaps gone for good, or immune (cured share)"] if getattr(model, "cure", False) else []
+    return ", ".join(parts)
 
 
 def _fitted_on(risk: RiskTable) -> str:

@@ -58,3 +58,20 @@ def test_a_check_passes_settings_on_to_the_fit(spells):
     model = HierarchicalModel(frailty="gamma")
     check = as_of_check(spells, model, breaks=BREAKS, settings={"method": "laplace", "draws": 100})
     assert check.n_customers > 0
+
+
+def test_the_report_does_not_claim_a_sampler_where_there_was_none(spells):
+    from churnsurv.report.health import health_data
+    from churnsurv.report.made import made_data
+
+    cells = CellTable.from_periods(PeriodTable.from_spells(spells, breaks=BREAKS), customers=True)
+    fit = HierarchicalModel(frailty="gamma").fit(cells, method="laplace", draws=250, rng=1)
+    risk = churn_risk(fit, spells, [30], allow_unreliable=True)
+    (part,) = health_data(risk)["parts"]
+    assert "sampler has confirmed" in part["verdict"]
+    assert "approximation" in part["verdict"]
+    assert "independent runs" not in part["verdict"]
+    assert [row["measure"] for row in part["rows"]][:1] == ["Pareto-k̂ of its weights"]
+    made = {entry["name"]: entry["text"] for entry in made_data(risk)["entries"]}
+    assert made["Of each customer's own"] == "a rhythm (gamma frailty)"
+    assert made["Baseline"] == "piecewise"

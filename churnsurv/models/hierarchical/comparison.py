@@ -47,12 +47,15 @@ class CustomerScores:
         How much each customer's own history moves what is said of her; their sum is the effective number of parameters.
     n_customers : int
         Customers of the data; more than are scored where there are very many.
+    note : str
+        What must be known of the fit's own draws; empty where there is nothing to say.
     """
 
     elpd: FloatArray
     khat: FloatArray
     p_loo: FloatArray
     n_customers: int
+    note: str = ""
 
     @property
     def scale(self) -> float:
@@ -164,7 +167,13 @@ def score_customers(
         values[:, k] = each[some]
     share = min(1.0, fit.info.ess_min / len(kept)) if np.isfinite(fit.info.ess_min) else 1.0
     elpd, khat, p_loo = array_stats.loo(values, chain_axis=None, draw_axis=-1, r_eff=share)
-    return CustomerScores(np.asarray(elpd), np.asarray(khat), np.asarray(p_loo), n_customers)
+    return CustomerScores(np.asarray(elpd), np.asarray(khat), np.asarray(p_loo), n_customers, _note(fit))
+
+
+def _note(fit: HierarchicalFit) -> str:
+    """What must be known of a fit's own draws."""
+    notes = [f"approximate draws (Pareto-k̂ {fit.info.pareto_k:.2f})"] if fit.info.method == "laplace" else []
+    return "; ".join([*notes, *([] if fit.info.reliable else [f"the fit is {fit.info.status}"])])
 
 
 def _some(n: int, most: int) -> IntArray:
@@ -216,6 +225,7 @@ class Comparison:
                     "share_khat": float(high.mean()),
                     "weight": float(weight),
                     "verdict": _verdict(difference, error, best=one is best, unreliable=int(high.sum())),
+                    "note": one.note,
                 }
             )
         return pd.DataFrame(rows)
@@ -228,9 +238,9 @@ class Comparison:
             told += f", {len(first.elpd):,} of them drawn at random"
         table = self.frame()
         lines = [
-            f"  {name}: {elpd:,.1f} ({difference:+,.1f} ± {error:,.1f}), {verdict}"
-            for name, elpd, difference, error, verdict in table[
-                ["name", "elpd_loo", "difference", "difference_se", "verdict"]
+            f"  {name}: {elpd:,.1f} ({difference:+,.1f} ± {error:,.1f}), {verdict}{f' ({note})' if note else ''}"
+            for name, elpd, difference, error, verdict, note in table[
+                ["name", "elpd_loo", "difference", "difference_se", "verdict", "note"]
             ].itertuples(index=False)
         ]
         return "\n".join([f"Log density of {told} (difference to the best ± its standard error):", *lines])

@@ -90,7 +90,7 @@ def fit_problem(
     problem = replace(problem, density=mode.density)
     drawn = (_approximated if drawing.method == "laplace" else _sampled)(problem, mode, drawing, report)
     if drawn.info["status"] == "unreliable":
-        _warn_unreliable(drawn.info["messages"])
+        _warn_unreliable(drawn.info["messages"], drawing.method)
     info = replace(_about(data, independent=model.frailty is None), **drawn.info, seconds=time.perf_counter() - began)
     return HierarchicalFit.from_problem(
         model, problem, data.schema, _at_risk(data), drawn.posterior, info, mean=drawn.mean, seed=drawing.seed
@@ -190,12 +190,14 @@ def _warn_about(problem: Problem) -> None:
         warnings.warn(text, DataWarning, stacklevel=3)
 
 
-def _warn_unreliable(messages: tuple[str, ...]) -> None:
+def _warn_unreliable(messages: tuple[str, ...], method: str) -> None:
     text = compose_message(
         "the posterior failed its gate: " + " ".join(messages),
         rows=[],
         count=None,
         consequence="Intervals may be too narrow and means off; every number made from this fit says so.",
-        hint="fit(draws=4000), tighter priors, or fewer terms and groups.",
+        hint='fit(method="nuts"), which needs no approximation.'
+        if method == "laplace"
+        else "fit(draws=4000), tighter priors, or fewer terms and groups.",
     )
     warnings.warn(text, ConvergenceWarning, stacklevel=3)
