@@ -347,9 +347,24 @@ def find_mode(density: LogPosterior, start: FloatArray) -> Mode:
     """
     few = density.likelihood.sample(_SEARCH_UNITS, np.random.default_rng(0))
     if few is density.likelihood:
-        return _found(density, start)
-    found = _found(density.with_likelihood(few), start)
-    return _polished(replace(found, density=found.density.with_likelihood(density.likelihood)))
+        return _found(density, start)[0]
+    found, shape = _found(density.with_likelihood(few), start)
+    polished = _polished(replace(found, density=found.density.with_likelihood(density.likelihood)))
+    return polished if shape is None else _rebased(polished, shape)
+
+
+def _rebased(mode: Mode, shape: _Shape) -> Mode:
+    """Choose coordinates and metric anew where the mode of all customers lies: that of the few lay elsewhere.
+
+    How well the standard deviations are known is taken from the few, whose likelihood counts as much as that of all.
+    """
+    density = mode.density
+    _, soft, free, _ = density.split(mode.position)
+    natural, laplace = density.natural(mode.position), Laplace(density)
+    inner = laplace.solve(np.append(np.log(natural.sd), free), np.concatenate([natural.fixed, natural.random]))
+    density = replace(density, centring=_centring(density, inner, natural.sd, free, shape.knee))
+    moved = replace(shape, mean=np.append(soft, free))
+    return _mode_at(laplace, density, inner, moved)
 
 
 def _polished(mode: Mode) -> Mode:
@@ -373,19 +388,19 @@ def _polished(mode: Mode) -> Mode:
     return replace(mode, position=position)
 
 
-def _found(density: LogPosterior, start: FloatArray) -> Mode:
+def _found(density: LogPosterior, start: FloatArray) -> tuple[Mode, _Shape | None]:
     laplace = Laplace(density)
     outer, inner = _marginal_mode(laplace, np.append(start, np.zeros(density.layout.n_random)))
     if not len(outer):
         density = replace(density, centring=_centring(density, inner, outer, outer, outer))
-        return Mode(density, inner.effects, _inner_covariance(density, inner, outer, outer))
+        return (Mode(density, inner.effects, _inner_covariance(density, inner, outer, outer)), None)
     shape = _shape(laplace, inner, outer)
     n_sd = density.layout.n_sd
     sd = replace(density.centring, knee=shape.knee).sd(shape.mean[:n_sd])
     free = shape.mean[n_sd:]
     inner = laplace.solve(np.append(np.log(sd), free), inner.effects)
     density = replace(density, centring=_centring(density, inner, sd, free, shape.knee))
-    return _mode_at(laplace, density, inner, shape)
+    return _mode_at(laplace, density, inner, shape), shape
 
 
 def _mode_at(laplace: Laplace, density: LogPosterior, inner: Inner, shape: _Shape) -> Mode:
