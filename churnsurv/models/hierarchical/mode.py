@@ -9,6 +9,7 @@ of the correlations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,13 +27,16 @@ _NEWTON_STEPS = 100
 _NEWTON_TOLERANCE = 1e-9
 _DIFFERENCE = 0.1
 """Largest step of the finite differences in what is outer; smaller where the data say much."""
+_STEPS_TRIED = 8
+_LARGE_GAIN = 1e4
+"""A search for the marginal's mode that has gained more is made again from where it ended."""
 _KNEES = np.geomspace(0.05, 20.0, 13)
 """Knees tried, in units of the standard deviation at the mode: from almost linear to almost log."""
 _SEARCH_UNITS = 5_000
 """Customers among whom mode and metric are looked for; all of them move the mode to its place afterwards."""
-_POLISH_STEPS = 50
-_POLISHED = 0.01
-"""Squared distance to the mode, in standard deviations, at which it is close enough to start from."""
+_POLISH_STEPS = 100
+_POLISHED = 0.02
+"""Distance to the mode along each axis, in standard deviations, at which it is close enough to start from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,46 +194,56 @@ def _marginal_mode(laplace: Laplace, start: FloatArray) -> tuple[FloatArray, Inn
     inner = laplace.solve(outer, start)
     if not len(outer):
         return outer, inner
-    latest = [inner.effects]
+    gain = math.inf
+    while gain > _LARGE_GAIN:
+        # The search ends by what is left to gain, held against the value itself: it is taken from where it begins, or
+        # with a million customers it would end there.
+        latest, level = [inner.effects], inner.value
 
-    def minus_value(at: FloatArray) -> float:
-        inner = laplace.solve(at, latest[0])
-        latest[0] = inner.effects
-        return -inner.value
+        def minus_value(at: FloatArray, latest: list[FloatArray] = latest, level: float = level) -> float:
+            inner = laplace.solve(at, latest[0])
+            latest[0] = inner.effects
+            return level - inner.value
 
-    found = optimize.minimize(
-        minus_value,
-        outer,
-        method="L-BFGS-B",
-        jac="3-point",
-        bounds=list(zip(*_outer_bounds(laplace.density), strict=True)),
-        options={"finite_diff_rel_step": 1e-3, "ftol": 1e-8, "maxiter": 50},
-    )
-    return found.x, laplace.solve(found.x, latest[0])
+        found = optimize.minimize(
+            minus_value,
+            outer,
+            method="L-BFGS-B",
+            jac="3-point",
+            bounds=list(zip(*_outer_bounds(laplace.density), strict=True)),
+            options={"finite_diff_rel_step": 1e-3, "ftol": 1e-8, "maxiter": 50},
+        )
+        outer, inner, gain = found.x, laplace.solve(found.x, latest[0]), -float(found.fun)
+    return outer, inner
 
 
 def _hessian_covariance(value: Callable[[FloatArray], float], outer: FloatArray) -> FloatArray:
-    """Inverse of minus the Hessian in what is outer, by central differences of about one standard deviation."""
-    steps = np.full(len(outer), _DIFFERENCE)
-    for _ in range(3):
-        covariance = _differenced(value, outer, steps)
-        spreads = np.sqrt(np.diag(covariance))
-        if np.all(spreads > 0.5 * steps):
-            break
-        steps = np.minimum(_DIFFERENCE, spreads)
-    return covariance
-
-
-def _differenced(value: Callable[[FloatArray], float], outer: FloatArray, steps: FloatArray) -> FloatArray:
-    n = len(outer)
-    eye = np.diag(steps)
+    """Inverse of minus the Hessian in what is outer, by central differences."""
+    n, middle = len(outer), value(outer)
+    steps = np.diag([_fitting_step(value, outer, one, middle) for one in np.eye(n)])
     hessian = np.empty((n, n))
     for i in range(n):
         for j in range(i + 1):
-            corners = [value(outer + a * eye[i] + b * eye[j]) * a * b for a in (1, -1) for b in (1, -1)]
-            hessian[i, j] = hessian[j, i] = -sum(corners) / (4.0 * steps[i] * steps[j])
+            corners = [value(outer + a * steps[i] + b * steps[j]) * a * b for a in (1, -1) for b in (1, -1)]
+            hessian[i, j] = hessian[j, i] = -sum(corners) / (4.0 * steps[i, i] * steps[j, j])
     values, vectors = linalg.eigh(hessian)
     return np.asarray((vectors / np.clip(values, 0.1, None)) @ vectors.T)
+
+
+def _fitting_step(
+    value: Callable[[FloatArray], float], outer: FloatArray, direction: FloatArray, middle: float
+) -> float:
+    """Step to both sides by which the log density falls by about one half: a million customers know a thousandth.
+
+    Differences over a hundred such steps would be of the tails, and spoil what is said of all other directions.
+    """
+    step = _DIFFERENCE
+    for _ in range(_STEPS_TRIED):
+        fall = middle - 0.5 * (value(outer + step * direction) + value(outer - step * direction))
+        if fall < 1.0:
+            break
+        step /= math.sqrt(2.0 * fall)
+    return step
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,43 +363,46 @@ def find_mode(density: LogPosterior, start: FloatArray) -> Mode:
     if few is density.likelihood:
         return _found(density, start)[0]
     found, shape = _found(density.with_likelihood(few), start)
-    polished = _polished(replace(found, density=found.density.with_likelihood(density.likelihood)))
-    return polished if shape is None else _rebased(polished, shape)
+    if shape is None:
+        return _polished(replace(found, density=found.density.with_likelihood(density.likelihood)))
+    theirs = _polished(found)
+    return _rebased(
+        theirs, _polished(replace(theirs, density=found.density.with_likelihood(density.likelihood))), shape
+    )
 
 
-def _rebased(mode: Mode, shape: _Shape) -> Mode:
+def _rebased(few: Mode, everyone: Mode, shape: _Shape) -> Mode:
     """Choose coordinates and metric anew where the mode of all customers lies: that of the few lay elsewhere.
 
-    How well the standard deviations are known is taken from the few, whose likelihood counts as much as that of all.
+    What is outer has its marginal's mean, which is not the joint mode: it is moved as far as the joint mode moved from the
+    few to all. How well it is known is taken from the few, whose likelihood counts as much as that of all.
     """
-    density = mode.density
-    _, soft, free, _ = density.split(mode.position)
-    natural, laplace = density.natural(mode.position), Laplace(density)
-    inner = laplace.solve(np.append(np.log(natural.sd), free), np.concatenate([natural.fixed, natural.random]))
-    density = replace(density, centring=_centring(density, inner, natural.sd, free, shape.knee))
-    moved = replace(shape, mean=np.append(soft, free))
+    density, n_sd = everyone.density, everyone.density.layout.n_sd
+    before, now = (np.concatenate(mode.density.split(mode.position)[1:3]) for mode in (few, everyone))
+    moved = replace(shape, mean=shape.mean + now - before)
+    natural, laplace = density.natural(everyone.position), Laplace(density)
+    sd, free = density.centring.sd(moved.mean[:n_sd]), moved.mean[n_sd:]
+    inner = laplace.solve(np.append(np.log(sd), free), np.concatenate([natural.fixed, natural.random]))
+    density = replace(density, centring=_centring(density, inner, sd, free, shape.knee))
     return _mode_at(laplace, density, inner, moved)
 
 
 def _polished(mode: Mode) -> Mode:
-    """Move the mode of a few customers to that of all, by steps in the metric of the few."""
-    position, step_size = mode.position, 1.0
-    value, slope = mode.density.value_and_gradient(position)
-    for _ in range(_POLISH_STEPS):
-        step = mode.covariance @ slope
-        if not float(slope @ step) > _POLISHED or step_size < 1e-3:
-            break
-        new_value, new_slope = mode.density.value_and_gradient(position + step_size * step)
-        if new_value > value:
-            position, value, slope, step_size = (
-                position + step_size * step,
-                new_value,
-                new_slope,
-                min(1.0, 2 * step_size),
-            )
-        else:
-            step_size *= 0.5
-    return replace(mode, position=position)
+    """Move the mode of a few customers to that of all; the metric of the few is where L-BFGS begins."""
+    root = np.linalg.cholesky(mode.covariance)
+
+    def minus(steps: FloatArray) -> tuple[float, FloatArray]:
+        value, slope = mode.density.value_and_gradient(mode.position + root @ steps)
+        return (-value, -root.T @ slope) if np.isfinite(value) else (np.inf, np.zeros_like(steps))
+
+    found = optimize.minimize(
+        minus,
+        np.zeros(len(mode.position)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": _POLISH_STEPS, "maxcor": 30, "ftol": 0.0, "gtol": _POLISHED},
+    )
+    return replace(mode, position=mode.position + root @ found.x)
 
 
 def _found(density: LogPosterior, start: FloatArray) -> tuple[Mode, _Shape | None]:

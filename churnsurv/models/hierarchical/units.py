@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +27,7 @@ from churnsurv.models.hierarchical.linear import Linear
 from churnsurv.models.hierarchical.products import Product
 
 _UNITS_AT_ONCE = 8_192
+_MOST_THREADS = 4
 _MOST_UNITS = 20_000
 """Units whose second derivatives are taken: a metric need not be exact, and more cost seconds."""
 
@@ -194,8 +197,11 @@ class UnitLikelihood:
         variance = [None] * len(fixed) if frailty_sd is None else (frailty_sd**2).tolist()
         total += [log_event_factor(self._with_more, one)[0] for one in variance]
         logit = None if self.cured is None else self.cured.x[0, 0] * fixed[:, self.cured.columns[0]]
-        for start in range(0, len(self.units), _UNITS_AT_ONCE):
-            total += self._some_values(slice(start, start + _UNITS_AT_ONCE), hazard, variance, logit)
+        parts = [slice(start, start + _UNITS_AT_ONCE) for start in range(0, len(self.units), _UNITS_AT_ONCE)]
+        with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
+            # Products and special functions let go of the interpreter; what they add is summed in order all the same.
+            for one in threads.map(lambda some: self._some_values(some, hazard, variance, logit), parts):
+                total += one
         return total
 
     def _some_values(
