@@ -251,7 +251,7 @@ def _part(structure: Structure, piece: Piece, some: slice, rows: Rows) -> Random
     first = structure.months[0] if structure.months else 0
     level = levels_of(piece, structure.groups, rows.codes, rows.period, rows.month, first)
     own = piece.name == f"{piece.group}_effect"
-    value = structure.groups[piece.group].values(rows.codes, rows.values) if own else None
+    value = structure.group_values(piece.group, rows.codes, rows.values, standard=True) if own else None
     return RandomPart(some.start, piece.block.size, level, value, piece.basis)
 
 

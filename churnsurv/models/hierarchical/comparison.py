@@ -85,9 +85,10 @@ def natural_of(fit: HierarchicalFit, draws: IntArray) -> Natural:
         values = flat[name][draws]
         fixed[:, layout.place(name)] = values * structure.terms.scale if name == "coef" else values[:, None]
     for piece, some, sds in zip(structure.pieces, layout.random_places, layout.sd_places, strict=True):
-        values = flat[piece.name][draws].reshape(n, -1)
+        scale = structure.units_of(piece.group)[1] if piece.block.n_terms > 1 else 1.0
+        values = (flat[piece.name][draws] * scale).reshape(n, -1)
         random[:, some] = values if piece.basis is None else values @ np.linalg.pinv(piece.basis).T
-        sd[:, sds] = flat[f"{piece.name}_sd"][draws].reshape(n, -1)
+        sd[:, sds] = (flat[f"{piece.name}_sd"][draws].reshape(n, -1)) * scale
     if layout.frailty:
         sd[:, -1] = flat["frailty_sd"][draws]
     return Natural(fixed, random, sd, np.zeros((n, 0)))

@@ -62,7 +62,8 @@ def counts_of(problem: Problem, at_stop: IntArray, mean: Natural) -> Counts:
         if piece.name != f"{piece.group}_effect":
             continue
         group = structure.groups[piece.group]
-        level, value = group.positions(rows.codes), group.values(rows.codes, rows.values)
+        level = group.positions(rows.codes)
+        value = structure.group_values(group.name, rows.codes, rows.values, standard=True)
         own = piece.values(mean.random[some])
         effect = own[level] if value is None else np.sum(own[level] * value, axis=1)
         events[group.name] = np.bincount(level, rows.events, group.n_levels)

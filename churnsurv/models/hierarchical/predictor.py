@@ -84,7 +84,8 @@ class Predictor:
             if piece.name != f"{piece.group}_effect":
                 continue
             group = self.structure.groups[piece.group]
-            position, value = group.positions(codes), group.values(codes, values)
+            position = group.positions(codes)
+            value = self.structure.group_values(group.name, codes, values, standard=False)
             effect, sd = self.flat[piece.name][draws], self.flat[f"{piece.name}_sd"][draws]
             new = position == UNSEEN
             if value is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,46 @@ class Structure:
         found |= {"frailty_sd": ()} if self.layout.frailty else {}
         return found | ({"log_baseline": ("period",)} if {"walk", "intercept"} <= set(found) else {})
 
+    def units_of(self, group: str) -> tuple[FloatArray, FloatArray]:
+        """What is taken off each term that varies by a group's levels, and what it is divided by: as of the same fixed terms.
+
+        Parameters
+        ----------
+        group : str
+            Name of the group.
+
+        Returns
+        -------
+        centre, scale : array of shape (n_terms,)
+            0 and 1 of the intercept.
+        """
+        centre = dict(zip(self.terms.labels, self.terms.centre, strict=True))
+        scale = dict(zip(self.terms.labels, self.terms.scale, strict=True))
+        names = self.groups[group].terms
+        return np.array([centre.get(name, 0.0) for name in names]), np.array([scale.get(name, 1.0) for name in names])
+
+    def group_values(
+        self, group: str, codes: IntArray, numbers: Sequence[FloatArray | None], *, standard: bool
+    ) -> FloatArray | None:
+        """What a level's effects are multiplied with on each row, shape (n, n_terms); ``None`` for an intercept alone.
+
+        Parameters
+        ----------
+        group : str
+            Name of the group.
+        codes : array of shape (n, n_columns)
+            Levels.
+        numbers : sequence of (array of shape (n,) or None)
+            Numbers of the columns.
+        standard : bool
+            In standard units, as effects are sampled; else in the columns' own, as they are named.
+        """
+        values = self.groups[group].values(codes, numbers)
+        if values is None:
+            return None
+        centre, scale = self.units_of(group)
+        return (values - centre) / scale if standard else values - centre
+
     def coords(self) -> dict[str, np.ndarray]:
         """Labels of every dim."""
         labels: dict[str, np.ndarray] = {}
@@ -147,8 +187,8 @@ class Structure:
         Returns
         -------
         variables : dict of str to (dims, array)
-            ``intercept``, ``coef`` (in the columns' own units), every piece and its ``{name}_sd``, correlations, shape
-            parameters; ``log_baseline`` for a piecewise baseline.
+            ``intercept``, ``coef`` and slopes by group (in the columns' own units), every piece and its ``{name}_sd``,
+            correlations, shape parameters; ``log_baseline`` for a piecewise baseline.
         coords : dict of str to array
             Labels of each dim.
         """
@@ -160,6 +200,9 @@ class Structure:
         for piece, random, sds, free in rows:
             found[piece.name] = piece.values(natural.random[..., random])
             sd, size = natural.sd[..., sds], piece.block.n_terms
+            if size > 1:
+                _, scale = self.units_of(piece.group)
+                found[piece.name], sd = found[piece.name] / scale, sd / scale
             found[f"{piece.name}_sd"] = sd if size > 1 else sd[..., 0]
             if size > 1:
                 found[f"{piece.name}_correlation"] = _correlations(natural.free[..., free], size)
