@@ -136,8 +136,15 @@ def _sampled(problem: Problem, mode: Mode, drawing: Drawing, report: Report) -> 
     posterior, gate = _checked(problem, mode, drawn)
     if gate.messages and not drawn.interrupted and drawing.target_accept < sampling.RETRY_TARGET_ACCEPT:
         report(0.0, "trying again with smaller steps")
-        drawn = sampling.sample_nuts(mode, report=report, **settings, **cast(dict[str, Any], again))
-        posterior, gate = _checked(problem, mode, drawn)
+        try:
+            second = sampling.sample_nuts(mode, report=report, **settings, **cast(dict[str, Any], again))
+        except KeyboardInterrupt:
+            second = replace(drawn, interrupted=True)
+        if second.interrupted:  # the first try is whole: it is not given up for a part of the second
+            drawn = replace(drawn, interrupted=True)
+        else:
+            drawn = second
+            posterior, gate = _checked(problem, mode, drawn)
     status, messages = _verdict(drawn, gate, drawing.draws)
     info = {
         "status": status,

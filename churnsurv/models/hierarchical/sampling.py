@@ -179,7 +179,7 @@ def sample_nuts(
             _advance([runner.run(tune, draws) for runner in runners], tune + draws, report)
         except KeyboardInterrupt:
             interrupted = True
-    kept = min(len(runner.positions) for runner in runners)
+    kept = min(len(runner.stats) for runner in runners)  # the last that a step leaves: a stop may come in between
     if kept == 0:
         raise KeyboardInterrupt
     names = runners[0].stats[0]

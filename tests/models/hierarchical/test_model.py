@@ -243,6 +243,36 @@ def test_interrupted_is_said_and_cut_alike(cells, monkeypatch):
     assert fit.posterior["posterior"].sizes["chain"] == 4
 
 
+def test_a_stop_between_a_step_and_its_statistics_keeps_the_draws(cells, monkeypatch):
+    """Ctrl-C may come after the position is kept and before its statistics are."""
+    stats, calls = sampling._STATS, []
+
+    class Interrupting(tuple):
+        def __iter__(self):
+            calls.append(1)
+            if len(calls) == 130:  # every chain had one turn
+                raise KeyboardInterrupt
+            return super().__iter__()
+
+    monkeypatch.setattr(sampling, "_STATS", Interrupting(stats))
+    fit = MODEL.fit(cells, rng=1, draws=200, tune=100)
+    assert fit.info.status == "interrupted"
+    assert fit.info.n_draws == 4 * fit.posterior["sample_stats"].sizes["draw"] > 0
+
+
+def test_a_stop_during_the_second_try_keeps_the_first(cells):
+    def stop(share, sentence):
+        if "again" in sentence:
+            seen.append(share)
+        if seen and share > 0:
+            raise KeyboardInterrupt
+
+    seen = []
+    fit = MODEL.fit(cells, rng=1, draws=20, tune=100, progress=stop)
+    assert fit.info.status == "interrupted"
+    assert fit.info.n_draws == 80
+
+
 def test_interrupt_before_any_draw_leaves_no_fit(cells):
     def stop(share, sentence):
         if share > 0:
