@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from churnsurv._typing import FloatArray, IntArray, StrArray
+from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import CellMismatchError
 from churnsurv.models.base import PatternRows
 from churnsurv.tables.past import History
@@ -114,7 +114,18 @@ def _history(rows: PatternRows, kept: list[int], schema: CellSchema) -> History 
         for k, column in zip(kept, schema.columns, strict=True)
     ]
     codes = np.column_stack(columns) if columns else np.zeros((len(past), 0), np.int64)
-    return replace(past, codes=codes, values=tuple(past.values[k] for k in kept))
+    values = tuple(past.values[k] for k in kept)
+    return replace(past, codes=codes, values=values, outside=_outside(past, rows.schema, schema, values))
+
+
+def _outside(past: History, old: CellSchema, new: CellSchema, values: tuple[FloatArray | None, ...]) -> BoolArray:
+    """Rows with a number outside the bins of this fit: those of all fits together are narrower."""
+    if old.columns == new.columns:
+        return past.outside
+    found = np.zeros(len(past), bool)
+    for column, value in zip(new.columns, values, strict=True):
+        found |= False if value is None else column.outside(value)
+    return found
 
 
 def _recoded(old: PatternColumn, new: PatternColumn, codes: IntArray, values: FloatArray | None) -> IntArray:

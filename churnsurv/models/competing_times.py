@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +14,9 @@ from churnsurv.models.base import SurvivalFit
 
 _FEWEST_PARTS, _MOST_PARTS, _PART_DAYS = 3, 64, 15.0
 """Parts of each stretch between two times asked about, and their length, where hazards change within periods."""
+
+_FEWEST_POINTS, _MOST_POINTS, _POINT_DAYS = 6, 64, 10.0
+"""Parts of each period, and their length on the average, where hazards fall because customers differ."""
 
 _ON_AN_EDGE = 1e-6
 """Share of a unit by which a time may miss an edge through rounding alone."""
@@ -63,7 +66,7 @@ class PartTimes:
         parts : array of shape (n, k)
             Parts of each stretch.
         breaks : array
-            Times at which hazards jump.
+            Times at which hazards jump, or between which they may be taken to share alike.
         """
         start, last = reached[:, None], until.max(axis=1, keepdims=True)
         inside = (breaks > start) & (breaks < last)
@@ -98,6 +101,30 @@ def n_parts(reached: FloatArray, until: FloatArray) -> IntArray:
     """
     length = _stretches(reached[:, None], until)[1]
     return np.clip(np.ceil(length / _PART_DAYS), _FEWEST_PARTS, _MOST_PARTS).astype(np.int64)
+
+
+def points_within(breaks: Sequence[float]) -> FloatArray:
+    r"""Breaks, and points between them that lie closer the nearer a period's beginning is.
+
+    Where customers differ, the hazard of those still there falls from :math:`h` to :math:`h / (1 + \theta h u)` within u
+    days: fast at first, and slowly where much hazard lies behind them.
+
+    Parameters
+    ----------
+    breaks : sequence of float
+        Increasing days on the clock.
+
+    Examples
+    --------
+    >>> points_within((0.0, 36.0, 72.0)).round(1).tolist()
+    [0.0, 1.0, 4.0, 9.0, 16.0, 25.0, 36.0, 37.0, 40.0, 45.0, 52.0, 61.0, 72.0]
+    """
+    edges = np.asarray(breaks, np.float64)
+    parts = np.clip(np.ceil(np.diff(edges) / _POINT_DAYS), _FEWEST_POINTS, _MOST_POINTS).astype(np.int64)
+    found = [
+        low + (high - low) * (np.arange(n) / n) ** 2 for low, high, n in zip(edges[:-1], edges[1:], parts, strict=True)
+    ]
+    return np.concatenate([*found, edges[-1:]])
 
 
 def _stretches(start: FloatArray, until: FloatArray) -> tuple[FloatArray, FloatArray]:

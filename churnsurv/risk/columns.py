@@ -100,6 +100,8 @@ class RiskColumns:
         Its statuses.
     gone : Chance or None
         Probability of having left for good (or of being immune), shape (n,); where the fit has a cured share.
+    gone_status : array of shape (n,) or None
+        Its statuses.
     """
 
     customer_id: StrArray
@@ -114,6 +116,7 @@ class RiskColumns:
     no_return: Chance | None = None
     no_return_status: StrArray | None = None
     gone: Chance | None = None
+    gone_status: StrArray | None = None
 
     @property
     def silence(self) -> FloatArray:
@@ -160,7 +163,7 @@ class RiskColumns:
         columns = cls(
             batch.customer_id, batch.reached, churn.mean, churn.lower, churn.upper, status, fit.new_group(batch),
             batch.levels[: len(fit.schema.covariates)], by_cause, *_no_return(question, batch, draws, ci_prob, blank, reliable),
-            _gone(fit, batch, draws, ci_prob, blank),
+            *_gone(fit, batch, draws, ci_prob, blank, reliable),
         )  # fmt: skip
         return columns, incidence
 
@@ -174,6 +177,7 @@ class RiskColumns:
         no_return = [part.no_return for part in parts if part.no_return is not None]
         statuses = [part.no_return_status for part in parts if part.no_return_status is not None]
         gone = [part.gone for part in parts if part.gone is not None]
+        gone_statuses = [part.gone_status for part in parts if part.gone_status is not None]
         return cls(
             **arrays,
             levels=levels,
@@ -181,16 +185,24 @@ class RiskColumns:
             no_return=Chance.joined(no_return) if no_return else None,
             no_return_status=np.concatenate(statuses) if statuses else None,
             gone=Chance.joined(gone) if gone else None,
+            gone_status=np.concatenate(gone_statuses) if gone_statuses else None,
         )
 
 
-def _gone(fit: SurvivalFit, batch: OpenSpells, draws: IntArray, ci_prob: float, blank: BoolArray) -> Chance | None:
-    """Who is out of reach for good already, told by a fit that has a cured share."""
+def _gone(
+    fit: SurvivalFit, batch: OpenSpells, draws: IntArray, ci_prob: float, blank: BoolArray, reliable: bool
+) -> tuple[Chance | None, StrArray | None]:
+    """Who is out of reach for good already, told by a fit that has a cured share: it rests on those silent as long."""
     ask = getattr(fit, "probability_gone", None)
     if ask is None or not fit.model.cure:
-        return None
+        return None, None
     found = ask(batch, draws=draws)
-    return Chance.of_draws(found, np.ones(found.shape[1:], bool), ci_prob).without(blank)
+    always = np.ones(found.shape[1:], bool)
+    chance = Chance.of_draws(found, always, ci_prob)
+    refused = blank | np.isnan(chance.mean)
+    thin = fit.n_at_risk(batch.reached, batch) < _SUPPORT
+    status = _status(thin[:, None], always[:, None], refused[:, None], batch.outside, reliable)
+    return chance.without(refused), status[:, 0]
 
 
 def _no_return(

@@ -114,10 +114,10 @@ class RiskTable:
         pandas.DataFrame
             ``customer_id, horizon, cause, churn_probability, lower, upper, status, new_group``, then on the gap clock
             ``silence, no_return_probability, no_return_lower, no_return_upper, no_return_status``, on the tenure clock
-            ``tenure``; where the fit has a cured share ``p_gone, p_gone_lower, p_gone_upper``, the probability of having
-            left for good already (of being immune, on the tenure clock); and the pattern columns. With several causes
-            ``cause`` is ``"any"`` and each of them in turn: the probabilities of the causes add up to that of ``"any"``.
-            Probabilities in [0, 1]; NaN where refused. ``attrs`` hold ``ci_kind``, ``ci_prob`` and the caveats.
+            ``tenure``; where the fit has a cured share ``p_gone, p_gone_lower, p_gone_upper, p_gone_status``, the
+            probability of having left for good already (of being immune, on the tenure clock); and the pattern columns. With
+            several causes ``cause`` is ``"any"`` and each of them in turn: the probabilities of the causes add up to that of
+            ``"any"``. Probabilities in [0, 1]; NaN where refused. ``attrs`` hold ``ci_kind``, ``ci_prob`` and the caveats.
 
         Raises
         ------
@@ -157,11 +157,12 @@ class RiskTable:
                 "no_return_upper": spread(c.no_return.upper),
                 "no_return_status": spread(c.no_return_status),
             }
-        if c.gone is not None:
+        if c.gone is not None and c.gone_status is not None:
             data |= {
                 "p_gone": spread(c.gone.mean),
                 "p_gone_lower": spread(c.gone.lower),
                 "p_gone_upper": spread(c.gone.upper),
+                "p_gone_status": spread(c.gone_status),
             }
         data |= {column.name: spread(level) for column, level in zip(self.fit.schema.covariates, c.levels, strict=True)}
         return self._framed(pd.DataFrame(data))

@@ -80,7 +80,7 @@ RESERVED = (
     "reached", "unknown", "outside", "n_spells", "n_events", "n_at_stop", "churn_probability", "horizon", "cause",
     "status", "silence", "lower", "upper", "new_group", "no_return_probability", "no_return_lower", "no_return_upper",
     "no_return_status", "n_customers", "expected", "n_already_churned", "n_refused", "mark", "piece", "begins", "ends",
-    "landmark", "calendar_month", "tenure", "weight",
+    "landmark", "calendar_month", "tenure", "weight", "p_gone", "p_gone_lower", "p_gone_upper", "p_gone_status",
 )  # fmt: skip
 """Columns of the tables, in lower case: the engine does not tell upper from lower."""
 

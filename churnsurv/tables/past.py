@@ -1,4 +1,4 @@
-"""What is behind the customers at risk now: their spells up to now, as the cells of a fit would have counted them."""
+"""What is behind the customers at risk now: their spells up to now, in the columns of a fit."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ class History:
     place : array of int
         Row of the batch to which the customer belongs, increasing.
     start, stop : array
-        Days on the clock; the open spell's last row stops at ``reached``. Where events are known to a unit of time
-        only, a row that ends with one stops half a unit earlier, as its exposure in the cells does.
+        Days on the clock; the open spell's last row stops at ``reached``.
     event : array of int
         0 none, 1…K the cause, at ``stop``.
     codes : array of shape (m, n_columns)
@@ -50,6 +49,9 @@ class History:
     origin : array of int or None
         Zero of the clock of the row's spell, microseconds UTC, where the schema has a calendar. Rows are not cut at
         months, and their ``calendar_month`` is that of the window's end.
+    unlived : array or None
+        Days by which a row that ends with an event has less exposure in cells than from ``start`` to ``stop``: half the unit
+        of time that events are known to. Zero elsewhere; ``None`` where times are exact.
     """
 
     place: IntArray
@@ -62,6 +64,7 @@ class History:
     current: BoolArray
     entry: FloatArray
     origin: IntArray | None = None
+    unlived: FloatArray | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -90,6 +93,7 @@ class History:
             current=self.current[rows],
             entry=self.entry[rows],
             origin=None if self.origin is None else self.origin[rows],
+            unlived=None if self.unlived is None else self.unlived[rows],
         )
 
 
@@ -135,7 +139,7 @@ class PastRows:
         self, spells: SpellTable, schema: CellSchema, rows: str, known: Relation, ordered: Relation,
         placed: Mapping[str, str],
     ) -> None:  # fmt: skip
-        self.schema, self.engine = schema, spells.engine
+        self.schema, self.engine, self.grain = schema, spells.engine, spells.grain
         outside = " OR ".join(outside_sql(column, placed[column.name]) for column in schema.columns) or "FALSE"
         columns = "".join(f", {placed[column.name]} AS c{k}" for k, column in enumerate(schema.columns))
         unlived, origin = "0", ", s.origin" if schema.calendar else ""
@@ -144,8 +148,9 @@ class PastRows:
             unlived = f"CASE WHEN s.event > 0 THEN {self.engine.dialect.idiv(last, 2)} ELSE 0 END"
         self.relation = self.engine.create(
             "past",
-            f"SELECT o.place, s.spell, s.entry_us, s.exit_us - {unlived} AS stop_us, s.event, s.spell = o.spell AS current,"
-            f" min(s.entry_us) OVER (PARTITION BY o.place, s.spell) AS first_us, {outside} AS outside{origin}{columns}"
+            f"SELECT o.place, s.spell, s.entry_us, s.exit_us AS stop_us, {unlived} AS unlived_us, s.event,"
+            f" s.spell = o.spell AS current, min(s.entry_us) OVER (PARTITION BY o.place, s.spell) AS first_us,"
+            f" {outside} AS outside{origin}{columns}"
             f" FROM {rows} s JOIN {quote(ordered.name)} o ON o.customer_id = s.customer_id"
             f" JOIN {quote(known.name)} k ON k.key = s.id WHERE k.known",
         )
@@ -172,6 +177,7 @@ class PastRows:
             current=array("current").astype(bool),
             entry=array("first_us") / DAY_US,
             origin=array("origin").astype(np.int64) if self.schema.calendar else None,
+            unlived=array("unlived_us") / DAY_US if self.grain else None,
         )
 
 

@@ -18,13 +18,14 @@ def spells():
 
 @pytest.fixture(scope="module")
 def fit(spells):
-    cells = CellTable.from_periods(PeriodTable.from_spells(spells, breaks=BREAKS), customers=True)
-    return HierarchicalModel(frailty="gamma", cure=True).fit(cells, method="laplace", draws=100, rng=1)
+    cells = CellTable.from_periods(PeriodTable.from_spells(spells, breaks=[*BREAKS, 190]), customers=True)
+    return HierarchicalModel(frailty="gamma", cure=True).fit(cells, method="laplace", draws=400, rng=1)
 
 
 @pytest.mark.filterwarnings("ignore::churnsurv.errors.ConvergenceWarning")
 def test_who_has_left_for_good_is_told_with_bounds(fit, spells):
     frame = churn_risk(fit, spells, [30], allow_unreliable=True).frame()
+    assert set(frame["p_gone_status"]) == {"supported", "extrapolated"}
     gone = frame["p_gone"].to_numpy(float)
     assert np.all((gone >= 0) & (gone <= 1))
     assert (frame["p_gone_lower"] <= frame["p_gone"]).all()
@@ -45,7 +46,7 @@ def test_p_gone_is_the_fit_s_own_answer_and_absent_without_cure(fit, spells):
     own = fit.probability_gone(batch, draws=risk.draw_index).mean(axis=0)
     np.testing.assert_allclose(risk.frame()["p_gone"], own, rtol=1e-12)
     cells = CellTable.from_periods(PeriodTable.from_spells(spells, breaks=BREAKS), customers=True)
-    plain = HierarchicalModel(frailty="gamma").fit(cells, method="laplace", draws=100, rng=1)
+    plain = HierarchicalModel(frailty="gamma").fit(cells, method="laplace", draws=300, rng=1)
     assert "p_gone" not in churn_risk(plain, spells, [30], allow_unreliable=True).frame()
 
 
@@ -56,7 +57,7 @@ def test_an_approximation_says_so_beside_every_number(fit, spells):
 
 def test_a_check_passes_settings_on_to_the_fit(spells):
     model = HierarchicalModel(frailty="gamma")
-    check = as_of_check(spells, model, breaks=BREAKS, settings={"method": "laplace", "draws": 100})
+    check = as_of_check(spells, model, breaks=BREAKS, settings={"method": "laplace", "draws": 300})
     assert check.n_customers > 0
 
 

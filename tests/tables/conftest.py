@@ -1,4 +1,4 @@
-"""Every test here must leave the engine as it found it, also when a refusal stopped it half-way."""
+"""Every test here must leave the engine as it found it, also when a refusal stopped it half-way; spells of a small log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from churnsurv.tables.engines import Engine
+from churnsurv.tables.spells import SpellTable
+from tests.tables.few_customers import ORDERS, ROWS, WINDOW
 
 
 def held(engine: Engine) -> set[str]:
@@ -26,3 +28,13 @@ def nothing_left_behind(engine: Engine) -> Iterator[None]:
         gc.collect()  # a refusal's traceback may hold a table in a cycle; collecting after every test would be slow
     left = held(engine) - before
     assert not left, left
+
+
+@pytest.fixture
+def spells(make_log):
+    """Spells of rows."""
+
+    def build(rows=ROWS, churn=ORDERS, **named):
+        return SpellTable.from_events(make_log(rows, **named), WINDOW, churn)
+
+    return build

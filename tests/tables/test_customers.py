@@ -14,36 +14,13 @@ from hypothesis import strategies as st
 
 from churnsurv.errors import ArgumentError, CellMismatchError, ConservationError, DataWarning, EmptyDataError
 from churnsurv.tables.cells import CellTable
-from churnsurv.tables.churn import Silence
-from churnsurv.tables.contracts import Cancellation, Inactivity
+from churnsurv.tables.contracts import Inactivity
 from churnsurv.tables.customers import gather
-from churnsurv.tables.features import Arrival, Count, Recency, Value
+from churnsurv.tables.features import Count, Value
 from churnsurv.tables.periods import PeriodTable
 from churnsurv.tables.spells import SpellTable
-from churnsurv.tables.window import DAY_US, ObservationWindow
-
-WINDOW = ObservationWindow("2024-01-01", "2024-03-01")
-ORDERS = Silence(("order",), 20)
-ENDING = Silence(("order",), 20, terminal=("close",))
-QUIT = Cancellation(("quit", "unpaid"), origin="kind:signup")
-ROWS = [
-    ("a", "2024-01-11", "order", 10.0, "FR"), ("a", "2024-01-16", "order", 30.0, "FR"), ("a", "2024-02-05", "order", 20.0, "DE"),
-    ("b", "2024-01-21", "order", 50.0, "DE"), ("b", "2024-01-31", "close"), ("c", "2024-01-03", "order", 5.0, "FR"),
-]  # fmt: skip
-CONTRACTS = [
-    ("a", "2023-12-12", "signup"), ("a", "2024-01-21", "quit"), ("a", "2024-02-01", "signup"),
-    ("b", "2024-01-11", "signup"), ("b", "2024-01-31", "unpaid"), ("c", "2023-11-02", "signup"),
-]  # fmt: skip
-
-
-@pytest.fixture
-def spells(make_log):
-    """Spells of rows."""
-
-    def build(rows=ROWS, churn=ORDERS, **named):
-        return SpellTable.from_events(make_log(rows, **named), WINDOW, churn)
-
-    return build
+from churnsurv.tables.window import DAY_US
+from tests.tables.few_customers import CASES, CONTRACTS, ENDING, EVENTS, ORDERS, QUIT, ROWS, drawn_spells
 
 
 @pytest.fixture
@@ -376,36 +353,23 @@ def compare(table, rows, spells):
     assert found.n_events.sum(axis=0).tolist() == table.n_events.sum(axis=0).tolist()
 
 
-EVENTS = st.lists(
-    st.tuples(
-        st.sampled_from("abcd"), st.integers(-20 * 86400, 60 * 86400 - 1), st.integers(0, 5), st.sampled_from([1.0, 2.5, 7.0])
-    ), min_size=3, max_size=30,
-)  # fmt: skip
-KINDS = ("order", "signup", "close", "quit", "unpaid", "ticket")
-CASES = {
-    "gaps": (ENDING, {"features": [Value("order", "value"), Count("order", days=9)]}, {"value_order_value": [0, 2, 5]}),
-    "arrivals": (ORDERS, {"features": [Arrival("ticket", "value"), Recency("order", days=3)]}, {"arrival_ticket_value": [0, 2, 5]}),
+ALL = CASES | {
     "months": (ORDERS, {"features": [Count("ticket", days=5)], "calendar": "month"}, {"count_ticket_5d": [0, 1, 9]}),
     "periods": (ORDERS, {"features": [Count("ticket", days=5)], "as_of": "period"}, {"count_ticket_5d": [0, 1, 9]}),
-    "contracts": (QUIT, {"features": [Value("signup", "value", days=2)]}, {"value_signup_value_2d": [0, 2, 8]}),
-    "plain contracts": (QUIT, {}, {}),
     "lives": (Inactivity(8, ("order",), origin="kind:signup"), {}, {}),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ALL)
 @settings(
     max_examples=7, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(events=EVENTS, breaks=st.sampled_from([[0, 5, 15, 100], [0, 7, 12], [0, 200]]))
 def test_customers_are_the_rows_whatever_the_log(make_log, case, events, breaks):
-    churn, split, bins = CASES[case]
-    start = 1_704_067_200_000_000
-    rows = [(who, start + second * 10**6, KINDS[kind], value, "x") for who, second, kind, value in events]
-    rows += [("e", start + (3 + k) * DAY_US, kind, 1.0, "x") for k, kind in enumerate(KINDS)]  # every kind is there
+    churn, split, bins = ALL[case]
+    spells = drawn_spells(make_log, events, churn)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        spells = SpellTable.from_events(make_log(rows), WINDOW, churn)
         periods = PeriodTable.from_spells(spells, breaks=breaks, **split)
         try:
             table = CellTable.from_periods(periods, bins=bins, customers=True)

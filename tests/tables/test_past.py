@@ -13,37 +13,12 @@ from hypothesis import strategies as st
 
 from churnsurv.errors import DataWarning, DefinitionError, EmptyDataError
 from churnsurv.tables.cells import CellTable
-from churnsurv.tables.churn import Silence
-from churnsurv.tables.contracts import Cancellation
-from churnsurv.tables.features import Arrival, Count, Recency, Value
+from churnsurv.tables.features import Arrival, Count, Value
 from churnsurv.tables.open_spells import OpenSpells
 from churnsurv.tables.periods import PeriodTable
 from churnsurv.tables.schema import UNSEEN
 from churnsurv.tables.spells import SpellTable
-from churnsurv.tables.window import DAY_US, ObservationWindow
-
-WINDOW = ObservationWindow("2024-01-01", "2024-03-01")
-ORDERS = Silence(("order",), 20)
-ENDING = Silence(("order",), 20, terminal=("close",))
-QUIT = Cancellation(("quit", "unpaid"), origin="kind:signup")
-ROWS = [
-    ("a", "2024-01-11", "order", 10.0, "FR"), ("a", "2024-01-16", "order", 30.0, "FR"), ("a", "2024-02-05", "order", 20.0, "DE"),
-    ("b", "2024-01-21", "order", 50.0, "DE"), ("b", "2024-01-31", "close"), ("c", "2024-01-03", "order", 5.0, "FR"),
-]  # fmt: skip
-CONTRACTS = [
-    ("a", "2023-12-12", "signup"), ("a", "2024-01-21", "quit"), ("a", "2024-02-01", "signup"),
-    ("b", "2024-01-11", "signup"), ("b", "2024-01-31", "unpaid"), ("c", "2023-11-02", "signup"),
-]  # fmt: skip
-
-
-@pytest.fixture
-def spells(make_log):
-    """Spells of rows."""
-
-    def build(rows=ROWS, churn=ORDERS, **named):
-        return SpellTable.from_events(make_log(rows, **named), WINDOW, churn)
-
-    return build
+from tests.tables.few_customers import CASES, CONTRACTS, ENDING, EVENTS, QUIT, ROWS, drawn_spells
 
 
 def schema_of(spells, *features, bins=None, breaks=(0, 100)):
@@ -142,7 +117,7 @@ def test_what_the_fit_has_not_seen_is_unseen_and_what_lies_outside_is_flagged(sp
     assert history.outside.tolist() == [False, True, False]
 
 
-def test_durations_have_a_past_in_stretches_and_events_half_a_unit_earlier():
+def test_durations_have_a_past_in_stretches_and_half_a_unit_of_each_event_is_told_apart():
     frame = {
         "who": ["x", "x", "x", "y", "z"], "life": [1, 1, 2, 1, 1], "since": [2.0, 8.0, 0.0, 0.0, 3.0],
         "days": [5.0, 9.0, 4.0, 6.0, 7.0], "event": [0, 1, 0, 1, 0], "plan": ["m", "n", "n", "m", "m"],
@@ -154,9 +129,11 @@ def test_durations_have_a_past_in_stretches_and_events_half_a_unit_earlier():
     batch = batch_of(table, schema)
     assert batch.customer_id.tolist() == ["x", "z"]
     assert rows_of(batch.history, "place", "start", "stop", "event", "current", "entry") == [
-        (0, 2.0, 5.0, 0, False, 2.0), (0, 8.0, 8.5, 1, False, 2.0), (0, 0.0, 4.0, 0, True, 0.0), (1, 3.0, 7.0, 0, True, 3.0),
+        (0, 2.0, 5.0, 0, False, 2.0), (0, 8.0, 9.0, 1, False, 2.0), (0, 0.0, 4.0, 0, True, 0.0), (1, 3.0, 7.0, 0, True, 3.0),
     ]  # fmt: skip
     assert batch.history.codes.tolist() == [[0], [1], [1], [0]]
+    assert batch.history.unlived.tolist() == [0.0, 0.5, 0.0, 0.0]
+    assert batch.take(np.array([1, 0])).history.unlived.tolist() == [0.0, 0.0, 0.5, 0.0]
 
 
 # Batches and choices ---------------------------------------------------------------------------------------------
@@ -232,34 +209,17 @@ def into_cells(history, u, table):
     return exposure, events
 
 
-EVENTS = st.lists(
-    st.tuples(
-        st.sampled_from("abcd"), st.integers(-20 * 86400, 60 * 86400 - 1), st.integers(0, 5), st.sampled_from([1.0, 2.5, 7.0])
-    ), min_size=3, max_size=30,
-)  # fmt: skip
-KINDS = ("order", "signup", "close", "quit", "unpaid", "ticket")
-CASES = {
-    "gaps": (ENDING, (Value("order", "value"), Count("order", days=9)), {"value_order_value": [0, 2, 5]}),
-    "arrivals": (ORDERS, (Arrival("ticket", "value"), Recency("order", days=3)), {"arrival_ticket_value": [0, 2, 5]}),
-    "contracts": (QUIT, (Value("signup", "value", days=2),), {"value_signup_value_2d": [0, 2, 8]}),
-    "plain contracts": (QUIT, (), {}),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("case", CASES)
 @settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(events=EVENTS, breaks=st.sampled_from([[0, 5, 15, 100], [0, 7, 12]]))
 def test_on_the_window_of_the_fit_the_past_is_what_the_cells_hold(make_log, case, events, breaks):
-    churn, features, bins = CASES[case]
-    start = 1_704_067_200_000_000
-    rows = [(who, start + second * 10**6, KINDS[kind], value, "x") for who, second, kind, value in events]
-    rows += [("e", start + (3 + k) * DAY_US, kind, 1.0, "x") for k, kind in enumerate(KINDS)]  # every kind is there
+    churn, split, bins = CASES[case]
+    spells = drawn_spells(make_log, events, churn)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        spells = SpellTable.from_events(make_log(rows), WINDOW, churn)
-        periods = PeriodTable.from_spells(spells, breaks=breaks, features=features)
+        periods = PeriodTable.from_spells(spells, breaks=breaks, **split)
         try:
             table = CellTable.from_periods(periods, bins=bins, customers=True)
         except EmptyDataError:

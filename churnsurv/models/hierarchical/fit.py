@@ -14,17 +14,16 @@ from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv.errors import ArgumentError, CellMismatchError, UnseenLevelError
 from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows
 from churnsurv.models.formula import Effects
+from churnsurv.models.hierarchical import curves, lifetimes
 from churnsurv.models.hierarchical.counts import Counts, counts_of
-from churnsurv.models.hierarchical.lifetimes import days_ahead, nodes_ahead
 from churnsurv.models.hierarchical.mixing import (
     gone_given,
-    mean_ratio_of_survivors,
     survival_at_quantile,
     survival_given,
 )
 from churnsurv.models.hierarchical.predictor import Predictor
 from churnsurv.models.hierarchical.priors import Prior
-from churnsurv.models.hierarchical.prospects import Fresh, Past, no_past, origin_of, past_of, values_of
+from churnsurv.models.hierarchical.prospects import Past, no_past, origin_of, past_of, unseen_in, values_of
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
 if TYPE_CHECKING:
@@ -187,11 +186,7 @@ class HierarchicalFit:
 
     def unseen(self, rows: PatternRows) -> BoolArray:
         """Rows with a level of a fixed effect that had no exposure, shape (n,): they have no prediction."""
-        bad = self.effects.unseen(self._check_rows(rows))
-        for k in self.structure.terms.numbers:
-            number = values_of(rows)[k]
-            bad |= True if number is None else ~np.isfinite(number)
-        return bad
+        return unseen_in(self.structure, self._check_rows(rows), values_of(rows))
 
     def refuse_unseen(self, rows: PatternRows) -> None:
         """Raise where :meth:`unseen` is true of any row.
@@ -233,7 +228,8 @@ class HierarchicalFit:
     def _past(self, rows: ReachedRows, draws: IntArray) -> Past:
         if not self.uses_history and not self.new_group(rows).any():
             return no_past(len(rows.codes))
-        return past_of(self._predictor, rows, draws, self.info.cause, use=self.uses_history)
+        how = {"use": self.uses_history, "on_cells": self.info.n_cells > 0}
+        return past_of(self._predictor, rows, draws, self.info.cause, rounded=self.model.rounded, **how)
 
     def _mixing(self, draws: IntArray) -> tuple[FloatArray | None, FloatArray | None]:
         """Variance of the frailty and logit of the cured share by draw, shape (n_draws, 1, 1)."""
@@ -311,7 +307,20 @@ class HierarchicalFit:
         return survival_at_quantile(self._past(rows, picked), further, *self._mixing(picked), sd, quantile[:, :, None])
 
     def probability_gone(self, rows: ReachedRows, *, draws: IntArray | None = None) -> FloatArray:
-        """Probability that each customer has left for good (or is immune), by draw, shape (n_draws, n).
+        """Probability that each customer has left for good (or is immune), given all that is known of her (eq. 36).
+
+        It is what is left of :meth:`conditional_survival` as time goes on.
+
+        Parameters
+        ----------
+        rows, draws
+            As in :meth:`conditional_survival`.
+
+        Returns
+        -------
+        array of shape (n_draws, n)
+            The effect of a group never seen is integrated out. NaN where ``reached`` lies beyond the last break of a
+            piecewise baseline, and for rows with an unseen level of a fixed effect.
 
         Raises
         ------
@@ -321,17 +330,15 @@ class HierarchicalFit:
         if not self.model.cure:
             raise ArgumentError("the model has no cured share.", hint="HierarchicalModel(…, cure=True)")
         picked = self._draws(draws)
-        past, (variance, logit) = self._past(rows, picked), self._mixing(picked)
-        return gone_given(past, variance, cast(FloatArray, logit))
-
-    def _predicted(self, values: FloatArray, rows: PatternRows, times: FloatArray, name: str) -> xr.DataArray:
-        import xarray as xr
-
-        sample = self.posterior["posterior"].to_dataset().sizes
-        shape = (sample["chain"], sample["draw"], *values.shape[1:])
-        customers = getattr(rows, "customer_id", np.arange(len(rows.codes)))
-        coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1]), "customer": customers, "time": times}
-        return xr.DataArray(values.reshape(shape), dims=("chain", "draw", "customer", "time"), coords=coords, name=name)
+        past, variance = self._past(rows, picked), self._mixing(picked)[0]
+        logit = cast(FloatArray, self._mixing(picked)[1])
+        gone, new = gone_given(past, variance, logit, None), np.flatnonzero(self.new_group(rows))
+        if len(new):
+            _, sd = self._predictor.multipliers(rows.codes, values_of(rows), picked)
+            gone[:, new] = gone_given(past.take(new), variance, logit, sd[:, new, None])
+        last = self.schema.breaks[-1] if self.model.baseline == "piecewise" else np.inf
+        gone[:, self.unseen(rows) | (np.asarray(rows.reached, float) > last)] = np.nan
+        return gone
 
     def predict_survival_function(self, rows: PatternRows, times: FloatArray) -> xr.DataArray:
         """Probability of no event up to each time, from time zero on the clock.
@@ -349,12 +356,7 @@ class HierarchicalFit:
             Dims ``(chain, draw, customer, time)``. NaN as in :meth:`conditional_survival`; for a new group the
             effect is integrated over its distribution, and every calendar month is the average one.
         """
-        at = np.asarray(times, float)
-        fresh = Fresh(
-            rows.schema, self._check_rows(rows), np.full(len(rows.codes), self.schema.breaks[0]), values_of(rows)
-        )
-        until = np.broadcast_to(at, (len(rows.codes), len(at)))
-        return self._predicted(self.conditional_survival(fresh, until), rows, at, "survival")
+        return curves.survival_curves(self, rows, times)
 
     def predict_cumulative_hazard(self, rows: PatternRows, times: FloatArray) -> xr.DataArray:
         """Minus the log of :meth:`predict_survival_function`, same dims."""
@@ -366,30 +368,21 @@ class HierarchicalFit:
         With a frailty, a cured share or a new group this is a ratio of integrals, density by survival: those with a
         high hazard leave early.
         """
-        at, codes = np.asarray(times, float), self._check_rows(rows)
-        draws = self._draws(None)
-        ratio, sd = (part[:, :, None] for part in self._predictor.multipliers(codes, values_of(rows), draws))
-        grid = np.broadcast_to(at, (len(codes), len(at)))
-        start = np.full_like(grid, self.schema.breaks[0])
-        risk = ratio * self._predictor.between(codes, start, grid, draws)
-        rate = ratio * self._predictor.rate(codes, grid, draws)
-        hazard = rate * mean_ratio_of_survivors(risk, *self._mixing(draws), sd)
-        hazard[:, self.unseen(rows)] = np.nan
-        return self._predicted(hazard, rows, at, "hazard")
+        return curves.hazard_curves(self, rows, times)
 
     def predict_restricted_mean_survival_time(self, rows: PatternRows, horizon: float) -> xr.DataArray:
         """Days without the event to be expected up to ``horizon``, dims ``(chain, draw, customer)``.
+
+        Memory is that of the answer and about 300 MB: curves are made and summed up a part at a time.
 
         Parameters
         ----------
         rows : OpenSpells or CellTable
             n patterns.
         horizon : float
-            Days on the clock, at most the last break of a piecewise baseline.
+            Days on the clock, > 0; else a ``HorizonError``. NaN beyond the last break of a piecewise baseline.
         """
-        times, share = nodes_ahead(self, np.asarray(self.schema.breaks[:1]), horizon - self.schema.breaks[0])
-        survival = self.predict_survival_function(rows, times[0])
-        return cast("xr.DataArray", (survival * share[0]).sum("time", skipna=False).rename("rmst"))
+        return lifetimes.restricted_mean(self, rows, horizon)
 
     def expected_remaining_lifetime(self, rows: OpenSpells, horizon: float) -> xr.DataArray:
         """Days without the event to be expected within the next ``horizon`` days, given all that is known of a customer.
@@ -404,8 +397,7 @@ class HierarchicalFit:
         horizon : float
             Days ahead, > 0; else a ``HorizonError``. NaN beyond the last break of a piecewise baseline.
         """
-        days = days_ahead(self, rows, horizon)
-        return self._predicted(days[..., None], rows, np.array([horizon]), "remaining_lifetime").isel(time=0, drop=True)
+        return lifetimes.remaining(self, rows, horizon)
 
     def check_survival(
         self,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from churnsurv._typing import FloatArray
 from churnsurv.errors import HorizonError
+from churnsurv.models.hierarchical.curves import labelled
+from churnsurv.models.hierarchical.prospects import Fresh, values_of
 
 if TYPE_CHECKING:
+    import xarray as xr
+
+    from churnsurv.models.base import PatternRows
     from churnsurv.models.competing_rows import CauseRows
     from churnsurv.models.hierarchical.fit import HierarchicalFit
     from churnsurv.tables.open_spells import OpenSpells
@@ -21,12 +27,43 @@ _AT_ONCE = 4_000_000
 """Probabilities that are held at once."""
 
 
-def days_ahead(fit: HierarchicalFit, rows: OpenSpells | CauseRows, horizon: float) -> FloatArray:
+def restricted_mean(fit: HierarchicalFit, rows: PatternRows, horizon: float) -> xr.DataArray:
+    """Days without the event up to a time on the clock: ``predict_restricted_mean_survival_time`` of a fit."""
+    check_horizon(horizon, after=fit.schema.breaks[0])
+    begin = np.full(len(rows.codes), fit.schema.breaks[0])
+    days = days_ahead(fit, Fresh(rows.schema, rows.codes, begin, values_of(rows)), horizon - fit.schema.breaks[0])
+    return labelled(fit, days[..., None], rows, np.array([horizon]), "rmst").isel(time=0, drop=True)
+
+
+def remaining(fit: HierarchicalFit, rows: OpenSpells, horizon: float) -> xr.DataArray:
+    """Days without the event ahead of each customer; see :meth:`HierarchicalFit.expected_remaining_lifetime`."""
+    days = days_ahead(fit, rows, horizon)
+    return labelled(fit, days[..., None], rows, np.array([horizon]), "remaining_lifetime").isel(time=0, drop=True)
+
+
+def check_horizon(horizon: object, after: float = 0.0) -> None:
+    """Refuse what is no number of days.
+
+    Raises
+    ------
+    HorizonError
+        If it is no finite number above ``after``.
+    """
+    number = isinstance(horizon, Real) and not isinstance(horizon, bool)
+    if not number or not after < cast(float, horizon) < np.inf:
+        raise HorizonError(
+            f"horizon={horizon!r} is no number of days {'ahead' if not after else f'after {after:g}'}.",
+            hint="horizon=365.",
+        )
+
+
+def days_ahead(fit: HierarchicalFit, rows: OpenSpells | CauseRows | Fresh, horizon: float) -> FloatArray:
     r"""Days without the event within the next ``horizon``, given the time reached.
 
     .. math:: \int_0^h \frac{S(r + u)}{S(r)} \, du
 
-    by Gauss–Legendre nodes between breaks, and finely after r.
+    by Gauss–Legendre nodes between breaks, and finely after r. Beside the answer, memory is about 300 MB at most, however
+    many rows and draws there are.
 
     Parameters
     ----------
@@ -47,20 +84,19 @@ def days_ahead(fit: HierarchicalFit, rows: OpenSpells | CauseRows, horizon: floa
     HorizonError
         If the horizon is no number of days.
     """
-    if not np.isfinite(horizon) or horizon <= 0:
-        raise HorizonError(f"horizon={horizon!r} is no number of days ahead.", hint="horizon=365.")
+    check_horizon(horizon)
     reached = np.asarray(rows.reached, np.float64)
-    until, share = nodes_ahead(fit, reached, horizon)
-    found = np.empty((fit.n_draws, len(until)))
-    n_draws = min(fit.n_draws, max(1, _AT_ONCE // until.shape[1]))
-    n_rows = max(1, _AT_ONCE // (n_draws * until.shape[1]))
-    for first in range(0, len(until), n_rows):
-        some = np.arange(first, min(first + n_rows, len(until)))
-        batch = rows.take(some)
+    n_nodes = nodes_ahead(fit, reached[:0], horizon)[0].shape[1]
+    found = np.empty((fit.n_draws, len(reached)))
+    n_draws = min(fit.n_draws, max(1, _AT_ONCE // n_nodes))
+    n_rows = max(1, _AT_ONCE // (n_draws * n_nodes))
+    for first in range(0, len(reached), n_rows):
+        some = np.arange(first, min(first + n_rows, len(reached)))
+        batch, (until, share) = rows.take(some), nodes_ahead(fit, reached[some], horizon)
         for low in range(0, fit.n_draws, n_draws):
             draws = np.arange(low, min(low + n_draws, fit.n_draws))
-            survival = fit.conditional_survival(batch, until[some], draws=draws)
-            found[low : low + n_draws, some] = np.sum(survival * share[some], axis=2)
+            survival = fit.conditional_survival(batch, until, draws=draws)
+            found[low : low + n_draws, some] = np.sum(survival * share, axis=2)
     return found
 
 
@@ -73,4 +109,5 @@ def nodes_ahead(fit: HierarchicalFit, reached: FloatArray, horizon: float) -> tu
     width = np.diff(edges, axis=1)[..., None]
     times = edges[:, :-1, None] + 0.5 * width * (nodes + 1.0)
     share = 0.5 * width * weights
-    return times.reshape(len(reached), -1), share.reshape(len(reached), -1)
+    n_nodes = times.shape[1] * _NODES
+    return times.reshape(len(reached), n_nodes), share.reshape(len(reached), n_nodes)

@@ -29,12 +29,16 @@ class Past:
         Events.
     curable : array of bool, shape (n, 1)
         Whether she may be gone (or immune).
+    elsewhere : Past or None
+        The part of it all that was spent outside the new group in which she is now: the effect of that group says nothing
+        about it. ``None`` for no such part.
     """
 
     certain: FloatArray
     ambiguous: FloatArray
     events: FloatArray
     curable: BoolArray
+    elsewhere: Past | None = None
 
     @property
     def whole(self) -> FloatArray:
@@ -43,11 +47,67 @@ class Past:
 
     def take(self, some: IntArray) -> Past:
         """Keep some customers."""
-        return Past(self.certain[:, some], self.ambiguous[:, some], self.events[some], self.curable[some])
+        rest = None if self.elsewhere is None else self.elsewhere.take(some)
+        return Past(self.certain[:, some], self.ambiguous[:, some], self.events[some], self.curable[some], rest)
+
+    def joined(self, elsewhere: Past) -> Past:
+        """With what was spent elsewhere."""
+        return Past(
+            self.certain + elsewhere.certain,
+            self.ambiguous + elsewhere.ambiguous,
+            self.events + elsewhere.events,
+            self.curable,
+            elsewhere,
+        )
+
+    def all_in_doubt(self, curable: BoolArray) -> Past:
+        """The same where an immune customer would have been so in all of her time."""
+        rest = None if self.elsewhere is None else self.elsewhere.all_in_doubt(curable)
+        return Past(np.zeros_like(self.certain), self.whole, self.events, curable, rest)
 
     def times(self, ratio: FloatArray) -> Past:
-        """The same for customers whose hazard is this many times as high."""
-        return Past(self.certain * ratio, self.ambiguous * ratio, self.events, self.curable)
+        """The same for customers whose hazard is this many times as high, elsewhere too."""
+        rest = None if self.elsewhere is None else self.elsewhere.times(ratio)
+        return Past(self.certain * ratio, self.ambiguous * ratio, self.events, self.curable, rest)
+
+
+def in_new_group(
+    past: Past, further: FloatArray, variance: Mixed, logit: Mixed
+) -> tuple[Past, FloatArray, Mixed, Mixed]:
+    r"""What a new group's effect multiplies, once what was spent elsewhere is taken into account.
+
+    With :math:`K` the hazard and :math:`k` the events of elsewhere, the frailty is gamma again (eq. 35) with mean
+    :math:`m = (1 + \theta k) / (1 + \theta K)`, and relative to its mean with variance :math:`\theta / (1 + \theta k)`:
+
+    .. math:: A(K + e^u H; k + d) \propto A(K; k) \, m^d A'(e^u m H; d)
+
+    Where the open spell itself began elsewhere, :math:`K` is smaller for who is gone than for who is not, and the ratio
+    of the two goes to the odds of being gone.
+
+    Parameters
+    ----------
+    past, further, variance, logit
+        As in :func:`survival_given`.
+
+    Returns
+    -------
+    past, further, variance, logit
+        The same without elsewhere.
+    """
+    known = past.elsewhere
+    if known is None:
+        return past, further, variance, logit
+    theta = 0.0 if variance is None else variance
+    shape = 1.0 + theta * known.events
+    gone, there = shape / (1.0 + theta * known.certain), shape / (1.0 + theta * known.whole)
+    certain = gone * np.maximum(past.certain - known.certain, 0.0)
+    whole = there * np.maximum(past.whole - known.whole, 0.0)
+    events = past.events - known.events
+    if logit is not None:
+        logit = logit + events * (np.log(gone) - np.log(there))
+        logit = logit + log_decline(known.certain, known.ambiguous, events=known.events, variance=variance)
+    own = Past(certain, whole - certain, events, past.curable)
+    return own, there * further, None if variance is None else theta / shape, logit
 
 
 def survival_given(past: Past, further: FloatArray, variance: Mixed, logit: Mixed, sd: Mixed) -> FloatArray:
@@ -62,6 +122,8 @@ def survival_given(past: Past, further: FloatArray, variance: Mixed, logit: Mixe
     variance, logit, sd : array of shape (n_draws, 1, 1) or (n_draws, n, 1), or None
         Of the frailty, of the cured share, and of new groups' effects.
     """
+    if sd is not None:
+        past, further, variance, logit = in_new_group(past, further, variance, logit)
     whole, events = past.whole, past.events
     if sd is None:
         stays = np.exp(-log_decline(whole, further, events=events, variance=variance))
@@ -75,9 +137,15 @@ def survival_given(past: Past, further: FloatArray, variance: Mixed, logit: Mixe
     return np.where(past.curable, cured, stays)
 
 
-def gone_given(past: Past, variance: Mixed, logit: FloatArray) -> FloatArray:
-    """Probability of being gone, shape (n_draws, n)."""
-    gone = probability_gone(past.certain, past.ambiguous, events=past.events, variance=variance, logit_cured=logit)
+def gone_given(past: Past, variance: Mixed, logit: FloatArray, sd: Mixed) -> FloatArray:
+    """Probability of being gone (eq. 36), shape (n_draws, n); arguments as in :func:`survival_given`."""
+    odds: Mixed = logit
+    if sd is not None:
+        past, _, variance, odds = in_new_group(past, np.zeros(()), variance, logit)
+    assert odds is not None  # noqa: S101 - what came in is a logit
+    gone = probability_gone(
+        past.certain, past.ambiguous, events=past.events, variance=variance, logit_cured=odds, sd=sd
+    )
     return np.where(past.curable, gone, 0.0)[..., 0]
 
 
@@ -96,6 +164,7 @@ def survival_at_quantile(
     quantile : array of shape (n_draws, n, 1)
         In [0, 1).
     """
+    past, further, variance, logit = in_new_group(past, further, variance, logit)
     nodes, weights = normal_nodes()
     logs = []
     for node, weight in zip(nodes, weights, strict=True):
