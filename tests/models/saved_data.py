@@ -77,7 +77,9 @@ def shop_table(name: str, n_customers: int = 100, prefix: str = "c"):
         periods = PeriodTable.from_spells(spells, features=[*FEATURES, Count("order", days=30, name="orders")])
         return Episodes.from_periods(periods)
     split = {"calendar": "month"} if model.calendar else {}
-    periods = PeriodTable.from_spells(spells, features=FEATURES, breaks=BREAKS, **split)
+    # Who has left for good can be told from who comes back late only where the breaks reach both.
+    breaks = [*BREAKS, 190] if model.cure else BREAKS
+    periods = PeriodTable.from_spells(spells, features=FEATURES, breaks=breaks, **split)
     return CellTable.from_periods(periods, customers=not model.calendar)
 
 

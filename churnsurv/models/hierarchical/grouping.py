@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -10,8 +11,8 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray, Json
 from churnsurv.errors import FormulaError, SavedFitError
-from churnsurv.models.formula import Effects, expand, reference_first
-from churnsurv.models.grammar import check_formula
+from churnsurv.models.formula import NUMBER, Effects, expand, reference_first
+from churnsurv.models.grammar import check_formula, tokens
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
 RESERVED = frozenset(
@@ -153,18 +154,13 @@ def bind_group(
     Raises
     ------
     FormulaError
-        If a slope's column is not in the formula: its average would be taken for none.
+        If a slope's term is not in the formula: its average would be taken for none.
     """
     columns = columns_of(name, schema)
     seen = np.unique(codes[exposure > 0][:, list(columns)], axis=0)
-    wanted, known = check_formula(slope, schema), check_formula(formula, schema)
-    missing = [column for column in wanted if column not in known]
-    if missing:
-        raise FormulaError(
-            f"groups={{{name!r}: {slope!r}}}: {', '.join(missing)} varies by {name} and is not in the formula.",
-            consequence="Its average effect would be taken for none.",
-            hint=f'HierarchicalModel("{formula} + {" + ".join(missing)}", groups={{{name!r}: {slope!r}}})',
-        )
+    wanted = check_formula(slope, schema)
+    if wanted:
+        _check_terms(name, slope, formula, schema, effects)
     labels = {column.name: k for k, column in enumerate(schema.columns)}
     used = [labels[column] for column in wanted]
     levels = {k: reference_first(effects.known[k], effects.references[k]) for k in used if k in effects.known}
@@ -175,3 +171,57 @@ def bind_group(
         {k: effects.known[k] for k in levels},
     )
     return Grouping(name, columns, seen.astype(np.int64), level_names(schema, columns, seen), slopes)
+
+
+def _check_terms(name: str, slope: str, formula: str, schema: CellSchema, effects: Effects) -> None:
+    """Refuse what varies by level and is no term of the formula: compared as columns of the design, by their labels."""
+    in_formula, terms = _labels(formula, schema, effects), _labels(slope, schema, effects)
+    missing = [label for label in terms if label not in in_formula]
+    if not missing:
+        return
+    names = check_formula(formula, schema)
+    new = [column for column in check_formula(slope, schema) if column not in names]
+    named = new or missing
+    told = f"{', '.join(named[:5])} {'varies' if len(named) == 1 else 'vary'} by {name}"
+    both = _hinted(slope, formula, schema, effects)
+    raise FormulaError(
+        f"groups={{{name!r}: {slope!r}}}: {told} and {'is' if len(named) == 1 else 'are'} not in the formula,"
+        f" {len(missing)} of {len(terms)} terms.",
+        consequence="Their average effect would be taken for none.",
+        hint=f"HierarchicalModel({both[0]!r}, groups={{{name!r}: {both[1]!r}}})",
+    )
+
+
+def _labels(formula: str, schema: CellSchema, effects: Effects) -> tuple[str, ...]:
+    """Columns of a design that a formula makes; a column the effects do not know is taken to enter as levels."""
+    levels, numbers, used = {}, [], {k for term in effects.terms for k, level in term.factors if level == NUMBER}
+    for k, column in enumerate(schema.columns):
+        known = effects.known.get(k, tuple(range(len(column.labels))))
+        if k in used:
+            numbers.append(k)
+        else:
+            levels[k] = reference_first(known, effects.references.get(k, known[0] if known else 0))
+    return tuple(term.label for term in expand(formula, schema, levels, numbers))
+
+
+def _hinted(slope: str, formula: str, schema: CellSchema, effects: Effects) -> tuple[str, str]:
+    """A formula and a slope near to what was written, such that every term of the slope is in the formula."""
+    starred = _written(slope, star=True)
+    longer = starred.removeprefix("1 + ") if formula.strip() in ("", "1") else None
+    added = [
+        longer or f"{formula.strip()} + {_written(slope, star=star).removeprefix('1 + ')}" for star in (False, True)
+    ]
+    found = [(formula.strip(), starred), (added[0], slope), (added[1], starred)]
+    for one in found:
+        if set(_labels(one[1], schema, effects)) <= set(_labels(one[0], schema, effects)):
+            return one
+    return found[-1]
+
+
+def _written(formula: str, *, star: bool) -> str:
+    """A formula with its names in backticks where they must be; with ``*`` in place of ``:`` where it is asked for."""
+    parts = []
+    for kind, text in tokens(formula):
+        mark = "*" if star and kind == ":" else text
+        parts.append(f"`{text}`" if kind == "name" and not re.fullmatch(r"[^\W\d]\w*", text) else mark)
+    return " ".join(parts)

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
-from churnsurv.errors import (
-    ArgumentError,
-    EmptyDataError,
-    FormulaError,
-    ModelSupportError,
-    NoEventsError,
-)
+from churnsurv._validate import check_count
+from churnsurv.errors import ArgumentError, EmptyDataError, NoEventsError
 from churnsurv.models.base import FitsOn, Progress, check_rounded, check_support
 from churnsurv.models.cox_rows import as_episodes
-from churnsurv.models.grammar import check_formula
+from churnsurv.models.grammar import tokens
 from churnsurv.models.hierarchical.baselines import BASELINES
 from churnsurv.models.hierarchical.cell_problem import build_cell_problem
 from churnsurv.models.hierarchical.fit import HierarchicalFit
-from churnsurv.models.hierarchical.grouping import RESERVED, columns_of
 from churnsurv.models.hierarchical.mode import find_mode
 from churnsurv.models.hierarchical.priors import Prior, meaning
 from churnsurv.models.hierarchical.problem import Problem
+from churnsurv.models.hierarchical.refusals import (
+    check_composition,
+    check_drawing,
+    check_names,
+    check_seed,
+    check_structure,
+)
 from churnsurv.models.hierarchical.row_problem import build_row_problem
 from churnsurv.models.progress import reporter
 from churnsurv.tables.episodes import Episodes
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from churnsurv.models.hierarchical.prior_predictive import PriorPredictive
     from churnsurv.tables.cells import CellTable
     from churnsurv.tables.periods import PeriodTable
-    from churnsurv.tables.schema import CellSchema
     from churnsurv.tables.spells import SpellTable
 
 _FEW_EVENTS = 5
@@ -125,7 +125,8 @@ class HierarchicalModel:
                 )
         groups: Any = self.groups
         if isinstance(groups, Mapping):
-            groups = dict(groups) if set(groups.values()) - {"1"} else tuple(groups)
+            groups = {name: _plain_slope(slope) for name, slope in groups.items()}
+            groups = groups if set(groups.values()) - {"1"} else tuple(groups)
         object.__setattr__(self, "groups", groups if isinstance(groups, dict) else tuple(groups))
         object.__setattr__(self, "shape_groups", tuple(self.shape_groups))
         object.__setattr__(self, "priors", dict(self.priors or {}))
@@ -162,8 +163,8 @@ class HierarchicalModel:
         ModelSupportError, EmptyDataError, NoEventsError, FormulaError
             Naming what is missing or too much.
         """
-        self._check_names(table.schema, "rows" if isinstance(table, Episodes) else "cells")
-        self._check_composition(table)
+        check_names(self, table.schema, "rows" if isinstance(table, Episodes) else "cells")
+        check_composition(self, table)
         if isinstance(table, Episodes):
             return
         if table.n_cells == 0 or not np.any(table.exposure > 0):
@@ -173,53 +174,6 @@ class HierarchicalModel:
                 f"there is not one event in {table.exposure.sum():,.0f} days at risk.",
                 consequence="Any hazard below one per that time fits equally well; only the prior would speak.",
                 hint="a longer window, or KaplanMeierModel for a flat curve.",
-            )
-
-    def _check_names(self, schema: CellSchema, table: str) -> None:
-        columns = check_formula(self.formula, schema, table=table)
-        wanted = [*self.slopes, *self.shape_groups]
-        for name in wanted:
-            columns_of(name, schema, table=table)
-        both = [name for name in wanted if name in columns]
-        twice = [name for name in (*self.groups,) if list(self.groups).count(name) > 1]
-        reserved = [name for name in wanted if name in RESERVED]
-        if both or twice or reserved:
-            what = f"stand twice, in formula or groups: {', '.join(dict.fromkeys(both or twice))}"
-            what = what if both or twice else f"have a name the posterior uses itself: {', '.join(reserved)}"
-            raise FormulaError(
-                f"{len(both or twice or reserved)} of {len(wanted)} groups {what}.",
-                hint=f"columns are: {', '.join(c.name for c in schema.columns) or 'none'}.",
-            )
-
-    def _check_composition(self, table: CellTable | Episodes) -> None:
-        """Refuse a table that does not hold what the composition is made of."""
-        what, schema = "a frailty" if self.frailty else "cure", table.schema
-        on_cells = not isinstance(table, Episodes)
-        if self.needs_customers and not isinstance(table, Episodes) and table.customers is None:
-            raise ModelSupportError(
-                f"{what} is about customers, and these cells do not say which time at risk is whose.",
-                hint="CellTable.from_periods(periods, customers=True)",
-            )
-        if self.needs_customers and schema.as_of == "landmark":
-            raise ModelSupportError(
-                f"{what} is about a customer's whole history, and rows at landmarks leave out what lies between them.",
-                hint="fit on PeriodTable.from_spells(…).",
-            )
-        if self.calendar and schema.calendar is None:
-            raise ModelSupportError(
-                f"calendar=True is about months, and these {'cells' if on_cells else 'rows'} are not split on them.",
-                hint='PeriodTable.from_spells(spells, calendar="month")',
-            )
-        month = schema.columns[-1].name if self.calendar else None
-        if month in (*check_formula(self.formula, schema), *self.slopes, *self.shape_groups):
-            raise FormulaError(
-                "the month stands in the formula or among the groups, and calendar=True makes a walk of it.",
-                hint=f"leave {month} out of both.",
-            )
-        if self.rounded is not None and on_cells:
-            raise ModelSupportError(
-                "cells count half of the unit of an event already, and hold no times of events.",
-                hint="leave rounded= out, or fit on Episodes.from_spells(spells).",
             )
 
     def priors_for(self, table: CellTable | Episodes | PeriodTable | SpellTable) -> pd.DataFrame:
@@ -267,11 +221,13 @@ class HierarchicalModel:
 
         Raises
         ------
-        ModelSupportError, EmptyDataError, NoEventsError, FormulaError, PriorError, ArgumentError
+        ModelSupportError, EmptyDataError, NoEventsError, FormulaError, PriorError, ArgumentError, DataTypeError
             As :meth:`fit` would; or if times lie beyond the last break of a piecewise baseline.
         """
         from churnsurv.models.hierarchical.prior_predictive import prior_predictive
 
+        check_count(n_draws, "n_draws")
+        check_seed(rng)
         data = self._read(table)
         return prior_predictive(self, self._bind(data), data.schema, n_draws, rng, times)
 
@@ -301,7 +257,9 @@ class HierarchicalModel:
         return read
 
     def _bind(self, table: CellTable | Episodes) -> Problem:
-        return build_row_problem(self, table) if isinstance(table, Episodes) else build_cell_problem(self, table)
+        problem = build_row_problem(self, table) if isinstance(table, Episodes) else build_cell_problem(self, table)
+        check_structure(problem.structure, table.schema)
+        return problem
 
     def pymc_model(self, table: CellTable | Episodes | PeriodTable | SpellTable) -> pm.Model:
         """Build the model on this table in PyMC: the same density as the one that is sampled.
@@ -353,7 +311,7 @@ class HierarchicalModel:
 
         Raises
         ------
-        ModelSupportError, EmptyDataError, NoEventsError, FormulaError, PriorError
+        ModelSupportError, EmptyDataError, NoEventsError, FormulaError, PriorError, ArgumentError, DataTypeError
             Before any work.
 
         Warns
@@ -364,12 +322,24 @@ class HierarchicalModel:
             If there are fewer than five events per term, or something was left out.
         """
         _check_choice("method", method, ("nuts", "laplace"))
+        check_drawing(rng, draws, tune, chains, target_accept, method)
         from churnsurv.models.hierarchical.fitting import Drawing, fit_problem
 
         data = self._read(table)
-        drawing = Drawing(method, rng, chains, draws, tune, target_accept)
+        drawing = Drawing(method, int(rng), chains, draws, tune, target_accept)
         with reporter(progress) as report:
             return fit_problem(self, data, self._bind(data), drawing, report)
+
+
+def _plain_slope(slope: str) -> str:
+    """What varies by level; ``"1"`` however an intercept alone is written.
+
+    Examples
+    --------
+    >>> _plain_slope("1 + 1"), _plain_slope("1 + recency")
+    ('1', '1 + recency')
+    """
+    return slope if any(kind == "name" for kind, _ in tokens(slope)) else "1"
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:

@@ -32,12 +32,15 @@ class Prior(ABC):
     domain: ClassVar[str] = "real"
 
     def _check(self, **settings: float) -> None:
+        """Refuse settings that are no numbers or impossible, and keep the others as plain floats."""
         for name, value in settings.items():
-            good = math.isfinite(value) and (value > 0 or name == "mean")
-            if not good:
+            real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+            if real and math.isfinite(value) and (value > 0 or name == "mean"):
+                object.__setattr__(self, name, float(value))
+            else:
                 raise PriorError(
                     f"{type(self).__name__}: {name}={value!r} is impossible.",
-                    hint=f"{name} must be finite" + ("." if name == "mean" else " and > 0."),
+                    hint=f"{name} must be a number, finite" + ("." if name == "mean" else " and > 0."),
                 )
 
     @abstractmethod
@@ -273,6 +276,9 @@ class LKJ(Prior):
         return 2.0 * float(low) - 1.0, 2.0 * float(high) - 1.0
 
 
+SMALLEST_SD = 1e-4
+"""Scale of a standard deviation below which nothing varies: its effects and it could not be found together."""
+
 PRIORS: dict[str, type[Prior]] = {prior.__name__: prior for prior in (Normal, StudentT, HalfNormal, Exponential, LKJ)}
 """Every prior by the name that a manifest uses."""
 
@@ -308,7 +314,7 @@ def resolve_priors(defaults: dict[str, Prior], overrides: Mapping[str, Prior]) -
     Examples
     --------
     >>> resolve_priors({"coef": Normal(0, 1)}, {"coef": Normal(0, 0.5)})
-    {'coef': Normal(mean=0, sd=0.5)}
+    {'coef': Normal(mean=0.0, sd=0.5)}
     """
     unknown = [name for name in overrides if name not in defaults]
     if unknown:
@@ -320,7 +326,34 @@ def resolve_priors(defaults: dict[str, Prior], overrides: Mapping[str, Prior]) -
         if not isinstance(prior, Prior) or prior.domain != defaults[name].domain:
             wanted = [key for key, kind in PRIORS.items() if kind.domain == defaults[name].domain]
             raise PriorError(f"{prior!r} cannot be the prior of {name}.", hint=f"use {' or '.join(wanted)}.")
+        if prior.domain == "positive" and _scale(prior) < SMALLEST_SD:
+            raise PriorError(
+                f"{prior!r} holds {name} next to 0: scales of standard deviations are {SMALLEST_SD:g} at least.",
+                consequence="What may not vary is no part of the model, and its density has no mode that could be found.",
+                hint=f"leave {_without(name)}, or let it vary a little: priors={{{name!r}: HalfNormal(0.01)}}",
+            )
     return {**defaults, **overrides}
+
+
+def _scale(prior: Prior) -> float:
+    """How wide a prior of a standard deviation is: its one setting."""
+    return float(cast(float, next(value for name, value in prior.to_json().items() if name != "type")))
+
+
+def _without(name: str) -> str:
+    """Where a part of the model is left out, by the name of its standard deviation."""
+    if name in _SETTINGS:
+        return _SETTINGS[name]
+    group, _, kind = name.removesuffix("_sd").rpartition("_")
+    return f"{group} out of {'groups' if kind == 'effect' else 'shape_groups'}"
+
+
+_SETTINGS = {
+    "frailty_sd": 'frailty="gamma" out',
+    "walk_sd": "all breaks but the first and the last out",
+    "month_sd": "calendar=True out",
+    "season_sd": "calendar=True out",
+}
 
 
 def meaning(name: str, prior: Prior, time_scale: float = 1.0) -> str:

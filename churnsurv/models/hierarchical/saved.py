@@ -155,9 +155,18 @@ def _groups(
     slopes = {name: model.slopes.get(name, "1") for name in (*model.slopes, *model.shape_groups)}
     _check(list(found) == list(slopes), "groups are not those of its model")
     for name, group in found.items():
-        same = group.columns == columns_of(name, schema) and bool(group.slopes.terms) == (slopes[name].strip() != "1")
+        same = group.columns == columns_of(name, schema) and bool(group.slopes.terms) == _varies(
+            group, slopes[name], schema
+        )
         _check(same, "groups are not those of its model")
     return found
+
+
+def _varies(group: Grouping, slope: str, schema: CellSchema) -> bool:
+    """Whether a slope has terms: a column that enters as levels and is always the same makes none."""
+    known = group.slopes.known
+    positions = [[column.name for column in schema.columns].index(name) for name in check_formula(slope, schema)]
+    return any(len(known.get(k, (0, 1))) > 1 for k in positions)
 
 
 def _months(months: Sequence[int], schema: CellSchema, model: HierarchicalModel) -> tuple[int, ...]:
