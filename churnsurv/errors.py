@@ -279,6 +279,12 @@ class UnreachableHorizonError(HorizonError):
         super().__init__(what, consequence=consequence, hint=hint)
 
 
+class ConvergenceError(ChurnsurvError, RuntimeError):
+    """The density of a model is not finite where the search for its mode goes, so there is nothing to start from."""
+
+    code = "no_mode"
+
+
 class UnreliableFitError(ChurnsurvError, RuntimeError):
     """A fit that failed its gate is asked for numbers without acknowledgement."""
 

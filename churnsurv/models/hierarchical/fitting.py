@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from churnsurv.tables.cells import CellTable
 
 Report = Callable[[float, str], None]
+_EXPECTED = 0.99994
+"""Share of a prior outside of which the data contradict it: four standard deviations of a normal."""
 _FEW_EVENTS = 5
 """Events per term below which a warning names the number (TRUST)."""
 
@@ -91,6 +93,7 @@ def fit_problem(
     drawn = (_approximated if drawing.method == "laplace" else _sampled)(problem, mode, drawing, report)
     if drawn.info["status"] == "unreliable":
         _warn_unreliable(drawn.info["messages"], drawing.method)
+    _warn_of_conflict(problem, drawn.mean)
     info = replace(_about(data, independent=model.frailty is None), **drawn.info, seconds=time.perf_counter() - began)
     return HierarchicalFit.from_problem(
         model, problem, data.schema, _at_risk(data), drawn.posterior, info, mean=drawn.mean, seed=drawing.seed
@@ -115,9 +118,10 @@ def _approximated(problem: Problem, mode: Mode, drawing: Drawing, report: Report
         found = laplace.approximate(mode, seed=drawing.seed, n_draws=drawing.chains * drawing.draws, report=report)
     natural = mode.density.natural(found.position)
     posterior = sampling.posterior_tree(*problem.structure.named(natural), {})
+    messages = found.messages(sampling.ESS_PER_CHAIN * drawing.chains)
     info = {
-        "status": "unreliable" if found.messages else "ok",
-        "messages": found.messages,
+        "status": "unreliable" if messages else "ok",
+        "messages": messages,
         "method": "laplace",
         "pareto_k": found.pareto_k,
         "ess_min": found.ess,
@@ -195,6 +199,27 @@ def _warn_about(problem: Problem) -> None:
             f"left out because the data cannot tell them apart: {', '.join(problem.structure.terms.effects.left_out)}."
         )
         warnings.warn(text, DataWarning, stacklevel=3)
+
+
+def _warn_of_conflict(problem: Problem, mean: Natural) -> None:
+    """Say where the data pulled a parameter to where its prior did not expect it."""
+    layout, found = problem.structure.layout, []
+    for name, prior in problem.density.fixed_priors.items():
+        low, high = prior.interval(_EXPECTED)
+        values = np.atleast_1d(mean.fixed[layout.place(name)])
+        beyond = values[(values < low) | (values > high)].tolist()
+        found += [f"{name} is {value:.3g}, where {prior!r} expects {low:.3g} to {high:.3g}" for value in beyond]
+    if not found:
+        return
+    text = compose_message(
+        f"data and prior contradict each other in {len(found)} of {layout.n_fixed} parameters: {'; '.join(found[:2])}.",
+        rows=[],
+        count=None,
+        consequence="Either the prior is wrong, or the model explains with this parameter what it does not have another for.",
+        hint="look at model.prior_predictive(table) and fit.check_survival(table), or leave out the part that the parameter"
+        " belongs to.",
+    )
+    warnings.warn(text, DataWarning, stacklevel=4)
 
 
 def _warn_unreliable(messages: tuple[str, ...], method: str) -> None:

@@ -39,15 +39,26 @@ class Approximation:
     pareto_k: float
     ess: float
 
-    @property
-    def messages(self) -> tuple[str, ...]:
-        """Sentences for every limit that is broken."""
-        if self.pareto_k <= K_LIMIT:
-            return ()
-        return (
-            f"Pareto-k̂ of the normal approximation is {self.pareto_k:.2f} (limit {K_LIMIT}): the posterior is not near a"
-            " normal.",
-        )
+    def messages(self, ess_limit: float) -> tuple[str, ...]:
+        """Sentences for every limit that is broken.
+
+        Parameters
+        ----------
+        ess_limit : float
+            Effective draws that there should be.
+        """
+        limits = [
+            (
+                not self.pareto_k <= K_LIMIT,
+                f"Pareto-k̂ of the normal approximation is {self.pareto_k:.3f} (limit {K_LIMIT}): the posterior is not near"
+                " a normal.",
+            ),
+            (
+                not self.ess >= ess_limit,
+                f"the importance weights leave {self.ess:.0f} effective draws (limit {ess_limit:.0f}).",
+            ),
+        ]
+        return tuple(sentence for broken, sentence in limits if broken)
 
 
 def approximate(mode: Mode, *, seed: int, n_draws: int, report: Callable[[float, str], None]) -> Approximation:

@@ -1,15 +1,11 @@
 """Where sampling starts, and in which metric: the mode of the Laplace-marginal in the standard deviations.
 
-The joint mode of a hierarchical model does not exist: as a standard deviation goes to zero with its effects,
-the density grows without bound. With the effects integrated out by a normal approximation, it does.
-
 What the marginal is a function of is called *outer* here: the logs of all standard deviations, then the free numbers
 of the correlations.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,19 +13,18 @@ import numpy as np
 from scipy import linalg, optimize
 
 from churnsurv._typing import FloatArray
-from churnsurv.models.hierarchical.correlation import cholesky_factor, lkj_log_density
+from churnsurv.models.hierarchical.correlation import cholesky_factor
 from churnsurv.models.hierarchical.density import Centring, LogPosterior, Natural, covariances_of
+from churnsurv.models.hierarchical.marginal import (
+    DIFFERENCE,
+    Inner,
+    Laplace,
+    hessian_covariance,
+    marginal_mode,
+    outer_bounds,
+)
 from churnsurv.models.hierarchical.vectors import VectorCentring
 
-_LOG_SD_LOWEST, _LOG_SD_HIGHEST = -6.0, 3.0
-_FREE_LARGEST = 3.0
-_NEWTON_STEPS = 100
-_NEWTON_TOLERANCE = 1e-9
-_DIFFERENCE = 0.1
-"""Largest step of the finite differences in what is outer; smaller where the data say much."""
-_STEPS_TRIED = 8
-_LARGE_GAIN = 1e4
-"""A search for the marginal's mode that has gained more is made again from where it ended."""
 _KNEES = np.geomspace(0.05, 20.0, 13)
 """Knees tried, in units of the standard deviation at the mode: from almost linear to almost log."""
 _SEARCH_UNITS = 5_000
@@ -37,25 +32,6 @@ _SEARCH_UNITS = 5_000
 _POLISH_STEPS = 100
 _POLISHED = 0.02
 """Distance to the mode along each axis, in standard deviations, at which it is close enough to start from."""
-
-
-@dataclass(frozen=True, eq=False)
-class Inner:
-    """Mode and Hessian of fixed and random effects for given standard deviations.
-
-    Parameters
-    ----------
-    effects : array of shape (n_fixed + n_random,)
-        The mode.
-    factor : array of shape (n_fixed + n_random, n_fixed + n_random)
-        Lower Cholesky factor of minus the Hessian.
-    value : float
-        Laplace approximation of the log density of what is outer (eq. 9).
-    """
-
-    effects: FloatArray
-    factor: FloatArray
-    value: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,175 +53,6 @@ class Mode:
     covariance: FloatArray
 
 
-class Laplace:
-    """The inner problem: everything but the standard deviations and correlations.
-
-    Parameters
-    ----------
-    density : LogPosterior
-        Its coordinates do not matter here.
-    """
-
-    def __init__(self, density: LogPosterior) -> None:
-        self.density, self.layout = density, density.layout
-
-    def split(self, outer: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Standard deviations and free correlations."""
-        return np.exp(outer[: self.layout.n_sd]), outer[self.layout.n_sd :]
-
-    def prior_precision(self, sd: FloatArray, free: FloatArray) -> FloatArray:
-        """Precision of the random effects, shape (n_random, n_random)."""
-        layout = self.layout
-        precision = np.zeros((layout.n_random, layout.n_random))
-        index = np.arange(layout.n_scalar)
-        precision[index, index] = (layout.scale * sd[layout.sd_index]) ** -2
-        places = zip(layout.vector_blocks, layout.vector_places, covariances_of(layout, sd, free), strict=True)
-        for block, (some, _, _), covariance in places:
-            precision[some, some] = np.kron(np.eye(block.n_levels), np.linalg.inv(covariance))
-        return precision
-
-    def _value_and_slope(self, effects: FloatArray, sd: FloatArray, precision: FloatArray) -> tuple[float, FloatArray]:
-        density, fixed = self.density, self.layout.n_fixed
-        with np.errstate(over="ignore", invalid="ignore"):
-            value, fixed_slope, random_slope, _ = density.likelihood.value_and_slope(
-                effects[:fixed], effects[fixed:], density.frailty_sd(sd)
-            )
-        prior, prior_slope = density.fixed_prior(effects[:fixed])
-        pull = precision @ effects[fixed:]
-        value += prior - 0.5 * float(effects[fixed:] @ pull)
-        return value, np.concatenate([fixed_slope + prior_slope, random_slope - pull])
-
-    def _curvature(self, effects: FloatArray, sd: FloatArray, precision: FloatArray) -> FloatArray:
-        density, fixed = self.density, self.layout.n_fixed
-        matrix = density.likelihood.information(effects[:fixed], effects[fixed:], density.frailty_sd(sd)).copy()
-        matrix[fixed:, fixed:] += precision
-        index = np.arange(fixed)
-        matrix[index, index] += density.fixed_curvature(effects[:fixed])
-        return 0.5 * (matrix + matrix.T)
-
-    def solve(self, outer: FloatArray, start: FloatArray) -> Inner:
-        """Newton's method with halved steps.
-
-        Parameters
-        ----------
-        outer : array of shape (n_sd + n_free,)
-            Log standard deviations and free correlations, held fixed.
-        start : array of shape (n_fixed + n_random,)
-            Where to start.
-        """
-        sd, free = self.split(outer)
-        precision = self.prior_precision(sd, free)
-        effects = start
-        value, slope = self._value_and_slope(effects, sd, precision)
-        for _ in range(_NEWTON_STEPS):
-            factor = _safe_cholesky(self._curvature(effects, sd, precision))
-            step = linalg.cho_solve((factor, True), slope, check_finite=False)
-            gain = float(slope @ step)
-            if not gain > _NEWTON_TOLERANCE:
-                break
-            moved, new_value, new_slope = self._move(effects, step, value, gain, sd, precision)
-            if not new_value > value:
-                break
-            effects, value, slope = moved, new_value, new_slope
-        return Inner(effects, factor, value + self._outer_part(outer, precision) - float(np.log(np.diag(factor)).sum()))
-
-    def _outer_part(self, outer: FloatArray, precision: FloatArray) -> float:
-        """Priors of what is outer, on its own scale, and the effects' normalising constant."""
-        sd, free = self.split(outer)
-        value = self.density.sd_prior(sd)[0] + float(outer[: self.layout.n_sd].sum())
-        for block, (_, _, pairs), concentration in zip(
-            self.layout.vector_blocks, self.layout.vector_places, self.density.concentrations, strict=True
-        ):
-            value += lkj_log_density(free[pairs], block.n_terms, concentration)[0]
-        return value + 0.5 * float(np.linalg.slogdet(precision)[1]) if len(precision) else value
-
-    def _move(
-        self, effects: FloatArray, step: FloatArray, value: float, gain: float, sd: FloatArray, precision: FloatArray
-    ) -> tuple[FloatArray, float, FloatArray]:
-        size = 1.0
-        while True:
-            new = effects + size * step
-            new_value, slope = self._value_and_slope(new, sd, precision)
-            if new_value >= value + 1e-4 * size * gain or size < 1e-6:
-                return new, new_value, slope
-            size *= 0.5
-
-
-def _safe_cholesky(matrix: FloatArray) -> FloatArray:
-    """Cholesky factor of a matrix, its negative directions turned: a likelihood with cure is not concave everywhere."""
-    try:
-        return np.asarray(linalg.cholesky(matrix, lower=True, check_finite=False))
-    except linalg.LinAlgError:
-        values, vectors = linalg.eigh(matrix)
-        least = 1e-6 * max(float(np.abs(values).max()), 1.0)
-        turned = (vectors * np.maximum(np.abs(values), least)) @ vectors.T
-        return np.asarray(linalg.cholesky(turned, lower=True, check_finite=False))
-
-
-def _outer_bounds(density: LogPosterior) -> tuple[FloatArray, FloatArray]:
-    layout = density.layout
-    low = np.append(np.full(layout.n_sd, _LOG_SD_LOWEST), np.full(layout.n_free, -_FREE_LARGEST))
-    return low, np.append(np.full(layout.n_sd, _LOG_SD_HIGHEST), np.full(layout.n_free, _FREE_LARGEST))
-
-
-def _marginal_mode(laplace: Laplace, start: FloatArray) -> tuple[FloatArray, Inner]:
-    layout = laplace.layout
-    outer = np.append(np.full(layout.n_sd, -1.0), np.zeros(layout.n_free))
-    inner = laplace.solve(outer, start)
-    if not len(outer):
-        return outer, inner
-    gain = math.inf
-    while gain > _LARGE_GAIN:
-        # The search ends by what is left to gain, held against the value itself: it is taken from where it begins, or
-        # with a million customers it would end there.
-        latest, level = [inner.effects], inner.value
-
-        def minus_value(at: FloatArray, latest: list[FloatArray] = latest, level: float = level) -> float:
-            inner = laplace.solve(at, latest[0])
-            latest[0] = inner.effects
-            return level - inner.value
-
-        found = optimize.minimize(
-            minus_value,
-            outer,
-            method="L-BFGS-B",
-            jac="3-point",
-            bounds=list(zip(*_outer_bounds(laplace.density), strict=True)),
-            options={"finite_diff_rel_step": 1e-3, "ftol": 1e-8, "maxiter": 50},
-        )
-        outer, inner, gain = found.x, laplace.solve(found.x, latest[0]), -float(found.fun)
-    return outer, inner
-
-
-def _hessian_covariance(value: Callable[[FloatArray], float], outer: FloatArray) -> FloatArray:
-    """Inverse of minus the Hessian in what is outer, by central differences."""
-    n, middle = len(outer), value(outer)
-    steps = np.diag([_fitting_step(value, outer, one, middle) for one in np.eye(n)])
-    hessian = np.empty((n, n))
-    for i in range(n):
-        for j in range(i + 1):
-            corners = [value(outer + a * steps[i] + b * steps[j]) * a * b for a in (1, -1) for b in (1, -1)]
-            hessian[i, j] = hessian[j, i] = -sum(corners) / (4.0 * steps[i, i] * steps[j, j])
-    values, vectors = linalg.eigh(hessian)
-    return np.asarray((vectors / np.clip(values, 0.1, None)) @ vectors.T)
-
-
-def _fitting_step(
-    value: Callable[[FloatArray], float], outer: FloatArray, direction: FloatArray, middle: float
-) -> float:
-    """Step to both sides by which the log density falls by about one half: a million customers know a thousandth.
-
-    Differences over a hundred such steps would be of the tails, and spoil what is said of all other directions.
-    """
-    step = _DIFFERENCE
-    for _ in range(_STEPS_TRIED):
-        fall = middle - 0.5 * (value(outer + step * direction) + value(outer - step * direction))
-        if fall < 1.0:
-            break
-        step /= math.sqrt(2.0 * fall)
-    return step
-
-
 @dataclass(frozen=True, eq=False)
 class _Shape:
     """Marginal of what is outer: standard deviations on the soft scale that makes each most symmetric."""
@@ -259,7 +66,7 @@ def _profile(
     laplace: Laplace, value: Callable[[FloatArray], float], outer: FloatArray, direction: FloatArray, spread: float
 ) -> tuple[FloatArray, FloatArray]:
     """Offsets along a direction and their share of the Laplace-marginal."""
-    low, high = _outer_bounds(laplace.density)
+    low, high = outer_bounds(laplace.density)
     offsets = np.concatenate([-np.geomspace(8.0, 0.125, 14), np.linspace(0.0, 4.0, 13)]) * spread
     points = outer + offsets[:, None] * direction
     inside = np.all((points >= low - 3.0) & (points <= high), axis=1)
@@ -282,7 +89,7 @@ def _shape(laplace: Laplace, inner: Inner, outer: FloatArray) -> _Shape:
     def value(at: FloatArray) -> float:
         return laplace.solve(at, inner.effects).value
 
-    rough = _hessian_covariance(value, outer)
+    rough = hessian_covariance(value, outer)
     spreads = np.sqrt(np.diag(rough))
     knees, means, sds = [], [], []
     for k in range(len(outer)):
@@ -407,7 +214,7 @@ def _polished(mode: Mode) -> Mode:
 
 def _found(density: LogPosterior, start: FloatArray) -> tuple[Mode, _Shape | None]:
     laplace = Laplace(density)
-    outer, inner = _marginal_mode(laplace, np.append(start, np.zeros(density.layout.n_random)))
+    outer, inner = marginal_mode(laplace, start)
     if not len(outer):
         density = replace(density, centring=_centring(density, inner, outer, outer, outer))
         return (Mode(density, inner.effects, _inner_covariance(density, inner, outer, outer)), None)
@@ -429,7 +236,7 @@ def _mode_at(laplace: Laplace, density: LogPosterior, inner: Inner, shape: _Shap
         return density.position(Natural(effects[:fixed], effects[fixed:], sd, free))
 
     covariance = _inner_covariance(density, inner, density.centring.sd(shape.mean[:n_sd]), shape.mean[n_sd:])
-    steps = np.minimum(_DIFFERENCE, np.sqrt(np.diag(shape.covariance)))
+    steps = np.minimum(DIFFERENCE, np.sqrt(np.diag(shape.covariance)))
     slopes = [(position_at(shape.mean + h) - position_at(shape.mean - h)) / (2.0 * h.sum()) for h in np.diag(steps)]
     jacobian = np.column_stack(slopes)
     return Mode(density, position_at(shape.mean), covariance + jacobian @ shape.covariance @ jacobian.T)

@@ -266,11 +266,11 @@ class UnitLikelihood:
         return whole if same else whole + whole.T
 
     def pointwise(self, fixed: FloatArray, random: FloatArray, frailty_sd: float | None) -> FloatArray:
-        """Log-likelihood of each unit, shape (n_units,)."""
+        """Log-likelihood of each unit, as often as it counts, shape (n_units,)."""
         forward = self.rows.forward(fixed, random)
         terms = unit_terms(**self._inputs(forward, fixed, random, frailty_sd), order=1)
         factor = log_event_factor_by_unit(self.units.events, None if frailty_sd is None else frailty_sd**2)
-        return np.asarray(terms.value + factor + self.units.own_events @ self.rows.log_rates(fixed, random))
+        return self._weighted(terms.value + factor + self.units.own_events @ self.rows.log_rates(fixed, random))
 
     def expected(self, fixed: FloatArray, random: FloatArray, frailty_sd: float | None) -> FloatArray:
         """Events to be expected in each row, each customer's own rhythm at its mean given all that she did."""
