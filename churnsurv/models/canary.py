@@ -5,7 +5,7 @@ Who is made up here is part of the file's layout: ask about others, and no older
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -107,9 +107,19 @@ def canary(fit: SurvivalFit) -> FloatArray:
     Returns
     -------
     array of shape (n_draws, n_rows, n_times)
-        Conditional survival in at most 16 draws; of customers with a past where the fit asks for one.
+        Conditional survival in at most 16 draws; of customers with a past where the fit asks for one. Where months
+        count, everyone is asked about twice: from a day on, and in an average month.
     """
     rows = _rows(fit.schema, past=needs_history(fit))
     until = np.linspace(rows.reached, np.full(len(rows.reached), fit.schema.breaks[-1]), 5, axis=1)
     draws = np.unique(np.linspace(0, fit.n_draws - 1, _MOST_DRAWS).astype(np.int64))
-    return fit.conditional_survival(rows, until, draws=draws)
+    found = fit.conditional_survival(rows, until, draws=draws)
+    if rows.origin is None:
+        return found
+    return np.concatenate([found, fit.conditional_survival(_undated(rows), until, draws=draws)], axis=1)
+
+
+def _undated(rows: _Rows) -> _Rows:
+    """The same customers on no day, as in curves of a population."""
+    past = None if rows.history is None else replace(rows.history, origin=None)
+    return replace(rows, history=past, origin=None)

@@ -63,6 +63,7 @@ def one_cause(table, k, cause):
 RECIPES = {
     "hierarchical-2-frailty": lambda: composition("frailty"),
     "hierarchical-2-cure": lambda: composition("cure"),
+    "hierarchical-2-calendar": lambda: composition("calendar"),
     "cox-2-formula": lambda: CoxModel("plan + spend").fit(rows(), draws=25),
     "weibull-2-formula": lambda: WeibullModel("plan + spend", shape="plan").fit(rows(), draws=25),
     "competing-2-cox": competing,

@@ -121,11 +121,13 @@ def test_canaries_are_asked_about_their_past():
         assert {0, 1} <= set(history.event[~history.current])
 
 
-def test_canaries_go_through_the_months():
+def test_canaries_go_through_the_months_and_through_an_average_one():
     fit = saved_data.made_up_fit("calendar")
     rows = canary._rows(fit.schema, past=False)
     until = np.full((len(rows.reached), 1), fit.schema.breaks[-1])
     still = fit.conditional_survival(replace(rows, origin=None), until)
+    np.testing.assert_array_equal(saved.canary(fit)[:, len(until) :, -1:], still)
+    assert saved.canary(fit).shape[1] == 2 * len(until)
     assert (np.abs(fit.conditional_survival(rows, until) - still)[:, :-1] > 1e-6).any(axis=0).all()
     assert canary._rows(replace(fit.schema, calendar=None), past=False).origin is None
 

@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from scipy import integrate, special, stats
@@ -21,8 +22,14 @@ FROZEN = {
 }
 
 
+@cache
+def frozen(prior):
+    """SciPy takes longer to make a distribution than to ask it."""
+    return FROZEN[type(prior)](prior)
+
+
 def log_prior(prior, value):
-    return float(np.sum(FROZEN[type(prior)](prior).logpdf(value)))
+    return float(np.sum(frozen(prior).logpdf(value)))
 
 
 def centred_walk(steps):

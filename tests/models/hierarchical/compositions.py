@@ -16,6 +16,7 @@ from churnsurv.tables.schema import PatternColumn
 from churnsurv.tables.spells import SpellTable
 from tests.models.conftest import grid_cells, shop_table
 from tests.models.hierarchical.by_hand import Contracts, Customers, Hazards, cells_log_likelihood, parameters
+from tests.models.hierarchical.row_compositions import ROWED, Histories, rows_and_table
 from tests.models.hierarchical.stretches import Stretch, cells_of, exact, schema_of
 
 PLAN, COUNTRY = ("basic", "plus"), tuple("ABC")
@@ -137,7 +138,7 @@ TIMED = {
         "plan", shape_groups=COUNTRIES, baseline="weibull", rounded=7.0, frailty="gamma", cure=True
     ),
 }  # fmt: skip
-NAMES = (*COUNTED, *WATCHED, *TIMED)
+NAMES = (*COUNTED, *WATCHED, *TIMED, *ROWED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +153,10 @@ class Case:
     def parameters(self, position):
         """What a position means, by hand."""
         return parameters(self.problem, position, self.table.schema.breaks)
+
+    def in_own_units(self, named):
+        """Parameters as a posterior has them: effects of numbers are for one unit."""
+        return self.by_hand.in_own_units(named) if isinstance(self.by_hand, Histories) else named
 
     def log_likelihood(self, named, *, quadrature=False):
         if not isinstance(self.by_hand, Hazards):
@@ -221,6 +226,11 @@ def case_of(name):
         return Case(
             name, problem, episodes, Contracts(problem, episodes.schema, stretches, model.baseline, model.rounded)
         )
+    if name in ROWED:
+        model, settings = ROWED[name]
+        rows, episodes = rows_and_table(settings)
+        problem = bound(model, episodes)
+        return Case(name, problem, episodes, Histories(problem, episodes.schema, rows, model))
     model, build = WATCHED[name]
     stretches = build()
     schema = schema_of({"plan": PLAN, "country": COUNTRY}, BREAKS, tenure=build is tenures)

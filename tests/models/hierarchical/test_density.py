@@ -18,6 +18,7 @@ from tests.models.hierarchical.compositions import (
     COUNTRY,
     NAMES,
     PLAN,
+    ROWED,
     TIMED,
     WATCHED,
     Case,
@@ -28,15 +29,12 @@ from tests.models.hierarchical.compositions import (
 )
 from tests.models.hierarchical.stretches import cells_of, schema_of
 
-BY_INTEGRALS = [name for name in (*WATCHED, *TIMED) if "frailty" in name or name == "all at once"]
+BY_INTEGRALS = [name for name in (*WATCHED, *TIMED, *ROWED) if "frailty" in name or name == "all at once"]
 
 
 @pytest.fixture(params=NAMES)
 def case(request):
     return cached_case(request.param)
-
-
-QUICK = ("plain", "two slopes", "nested", "shapes", "frailty, late", "frailty, immune, late", "weibull, late")
 
 
 def natural_parts(density, position):
@@ -52,9 +50,8 @@ def differences(f, x, step=1e-5):
 # By hand ---------------------------------------------------------------------------------------------------------
 
 
-def test_value_is_the_one_by_hand(case):
-    """At a hundred points; fewer where customers are gone through one by one."""
-    for position in case.positions(100 if case.name in QUICK else 25):
+def test_value_is_the_one_by_hand_at_a_hundred_points(case):
+    for position in case.positions(100):
         hand = case.parameters(position)
         value, _ = case.problem.density.value_and_gradient(position)
         assert value == pytest.approx(hand.log_prior + case.log_likelihood(hand.named), rel=1e-10, abs=1e-6)
@@ -141,7 +138,7 @@ def test_position_and_natural_are_inverse(case):
 def test_parameters_have_the_names_and_values_of_those_by_hand(case):
     position = case.positions(1, seed=6)[0]
     named, coords = case.problem.structure.named(case.problem.density.natural(position[None, None]))
-    hand = case.parameters(position).named
+    hand = case.in_own_units(case.parameters(position).named)
     assert set(named) == set(hand) | ({"log_baseline"} if "walk" in hand else set())
     for name, value in hand.items():
         dims, found = named[name]

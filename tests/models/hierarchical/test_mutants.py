@@ -134,6 +134,14 @@ MUTANTS = {
     f"{MODELS}.row_problem": [
         ("weibull, rounded, late", "np.maximum(rows.start, rows.stop - rounded)", "rows.start"),
         ("weibull, frailty, late", "whole = _with_beginnings(whole, episodes, cluster)", "pass"),
+        ("rows, weibull, slopes by a number", "share = share_of_spell(episodes, cluster) *", "share = np.ones(len(cluster)) *"),
+        ("rows, weibull, slopes by a number", "centre = np.where(numeric, share @ x, 0.0)", "centre = 0.0 * (share @ x)"),
+        ("rows, piecewise, shapes", "rows.event[row] * last", "rows.event[row]"),
+        ("rows, lognormal, frailty", "weight[cluster] = episodes.weight", "weight[cluster] = 1.0"),
+        ("rows, lognormal, frailty", "first[1:] = (np.diff(cluster) != 0)", "first[1:] = (np.diff(cluster) == 0)"),
+        ("rows, weibull, cure", "followed = n_spells - 1 + ended", "followed = n_spells - 1"),
+        ("rows, weibull, cure", "in_last = episodes.spell == last_spell[cluster]", "in_last = cluster >= 0"),
+        ("rows, piecewise, rounded, frailty, immune", "np.where(windows > 0, 2, open_", "np.where(windows > 0, 0, open_"),
     ],
     f"{MODELS}.baselines.weibull": [
         ("weibull, frailty, late", "Curve(shape[0] + power,", "Curve(power,"),

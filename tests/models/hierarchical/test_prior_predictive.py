@@ -8,11 +8,11 @@ from churnsurv.errors import ArgumentError, PriorError
 from churnsurv.models.hierarchical.model import HierarchicalModel
 from churnsurv.models.hierarchical.prior_draws import draw_from_priors
 from churnsurv.models.hierarchical.priors import LKJ, HalfNormal, Normal
-from tests.models.hierarchical.compositions import COUNTED, NAMES, TIMED, WATCHED, cached_case
+from tests.models.hierarchical.compositions import COUNTED, NAMES, ROWED, TIMED, WATCHED, cached_case
 from tests.models.hierarchical.known_fits import episodes_of, frail_gaps
 from tests.models.hierarchical.stretches import cells_of, schema_of
 
-MODELS = {name: model for name, (model, _) in (COUNTED | WATCHED).items()} | TIMED
+MODELS = {name: model for name, (model, _) in (COUNTED | WATCHED | ROWED).items()} | TIMED
 GAPS = frail_gaps(40, 0.02, 0.5, 200.0, seed=1, n_levels=4)
 ONE = schema_of({}, (0, 400))
 COUNTRIES = schema_of({"country": "ABCD"}, (0, 400))
