@@ -101,7 +101,7 @@ def specify(
         How many of them are groups.
     repeats : bool
         Whether a customer has many spells, as of a shop's gaps: ``hierarchical`` then learns how far each customer has a
-        rhythm of her own.
+        rhythm of her own, and how the level moves from month to month, which moves all totals at once.
     rounded : float, optional
         Days by which recorded times of events may be late, for ``cox`` and ``weibull``.
     """
@@ -113,6 +113,7 @@ def specify(
             formula=_sum(numbers),
             groups=tuple(feature.name for feature in groups),
             frailty="gamma" if repeats else None,
+            calendar=repeats,
             on_bad="drop",
         )
     bins = {feature.name: _BINS for feature in numbers}
