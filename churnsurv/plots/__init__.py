@@ -3,6 +3,7 @@
 from churnsurv.plots.check import as_of_check_data, plot_as_of_check
 from churnsurv.plots.effects import effects_data, plot_effects
 from churnsurv.plots.groups import group_data, plot_groups
+from churnsurv.plots.months import months_data, plot_months
 from churnsurv.plots.risk import plot_risk_distribution, risk_distribution_data
 from churnsurv.plots.survival import plot_survival, survival_data
 from churnsurv.plots.tenure import tenure_data
@@ -12,9 +13,11 @@ __all__ = [
     "as_of_check_data",
     "effects_data",
     "group_data",
+    "months_data",
     "plot_as_of_check",
     "plot_effects",
     "plot_groups",
+    "plot_months",
     "plot_risk_distribution",
     "plot_survival",
     "plot_tenure",

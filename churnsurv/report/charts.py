@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from churnsurv.plots.check import plot_as_of_check
 from churnsurv.plots.effects import plot_effects
 from churnsurv.plots.groups import plot_groups
+from churnsurv.plots.months import plot_months
 from churnsurv.plots.risk import plot_risk_distribution
 from churnsurv.plots.style import NARROW, WIDE
 from churnsurv.plots.survival import plot_survival
 from churnsurv.plots.svg import to_svg
 from churnsurv.plots.tenure_chart import plot_tenure, plot_tenure_groups
-from churnsurv.plots.words import words_of
+from churnsurv.plots.words import words_of, words_of_cause
 from churnsurv.report.patterns import Counted
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def draw_charts(
     }
     for part in data.get("effects", {"parts": []})["parts"]:
         drawings[part["chart"]] = _effects(risk, part["cause"] or None)
+    for part in data.get("months", {"parts": []})["parts"]:
+        drawings[part["chart"]] = _months(risk, part["cause"] or None)
     if check is not None and data["check"]["rows"]:
         drawings["check"] = lambda width: plot_as_of_check(check, width=width)
     for group in data["groups"]:
@@ -94,6 +97,11 @@ def _frame(curve: list[dict[str, object]]) -> pd.DataFrame:
 
 def _effects(risk: RiskTable, cause: str | None) -> Draw:
     return lambda width: plot_effects(risk, cause, width=width)
+
+
+def _months(risk: RiskTable, cause: str | None) -> Draw:
+    paces = words_of_cause(risk.spells, cause).paces
+    return lambda width: plot_months(risk.fit, cause, paces=paces, ci_prob=risk.ci_prob, width=width)
 
 
 def _by_group(risk: RiskTable, column: str, horizon: float) -> Draw:

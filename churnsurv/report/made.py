@@ -117,6 +117,9 @@ def _model_entries(fit: SurvivalFit, cause: str | None) -> list[dict[str, object
         varying = groups.items() if isinstance(groups, Mapping) else ((name, "1") for name in groups)
         named = (name if slope == "1" else f"{name} ({slope})" for name, slope in varying)
         entries.append(_entry(f"Random effects by{of}", ", ".join(named)))
+    if getattr(model, "calendar", False):
+        months = f"the level of each of {count(getattr(fit, 'n_months', 0))} calendar months"
+        entries.append(_entry(f"Of all customers together{of}", months))
     own = _of_customers(model)
     if own:
         entries.append(_entry(f"Of each customer's own{of}", own))

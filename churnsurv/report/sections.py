@@ -11,6 +11,7 @@ from churnsurv.report.banners import banners_data, interval_note
 from churnsurv.report.headline import headline_data
 from churnsurv.report.health import health_data, moving_effects
 from churnsurv.report.made import made_data
+from churnsurv.report.monthly import months_section
 from churnsurv.report.past import check_section, missing_check_section
 from churnsurv.report.patterns import Counted, counted_of, fitted_on
 from churnsurv.report.scope import left_out_data, window_data
@@ -28,6 +29,7 @@ _TITLES = {
     "left_out": "What was wrong with the data, and what was left out",
     "survival": "",
     "effects": "",
+    "months": "How the months differ",
     "distribution": "How the risk is spread",
     "riskiest": "Who is most at risk",
     "groups": "Where the risk is",
@@ -101,6 +103,9 @@ def content(
     effects = effects_section(risk, moving_effects(health))
     if effects["effects"]:
         data["effects"] = effects
+    months = months_section(risk)
+    if months["parts"]:
+        data["months"] = months
     return data | {"sections": _sections(data, risk)}
 
 

@@ -238,6 +238,18 @@ def date_words(moment: dt.datetime | dt.date) -> str:
     return text
 
 
+def month_name(month: str) -> str:
+    """A calendar month in words, whatever the locale.
+
+    Examples
+    --------
+    >>> month_name("2011-03")
+    'March 2011'
+    """
+    year, number = month.split("-")
+    return f"{_MONTHS[int(number) - 1]} {year}"
+
+
 def period_words(start: dt.datetime, end: dt.datetime) -> str:
     """Half-open stretch of time as a person would write it, both days included.
 
