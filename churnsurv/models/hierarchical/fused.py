@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from scipy import sparse
+import numpy.typing as npt
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv.models.hierarchical.cells import carried
+from churnsurv.models.hierarchical.products import Product
 from churnsurv.models.hierarchical.rows import ParametricRows, RowCurves, collapse
 
 _BLOCK = 16_384
@@ -29,51 +30,48 @@ class Packed:
 
     Parameters
     ----------
-    x : array of shape (n, p)
-        Columns that differ between rows, of all predictors one after the other.
+    x : array of shape (p, n)
+        Columns that differ between rows, of all predictors one after the other; each lies in one piece.
     x_at : array of shape (p,)
         Which of all dummies each column is.
     x_bounds : array of shape (n_predictors + 1,)
         First column of each predictor.
-    level : array of int32, shape (n, n_levels)
+    level : array of int32, shape (n_levels, n)
         Levels of the groups, each column once.
-    value : array of shape (n, n_values)
+    value : array of shape (n_values, n)
         What random slopes are multiplied with.
     entries : array of int64, shape (n_entries, 4)
         For each group effect: its column of ``level``; position of level 0 among the dummies and distance between
         levels; its column of ``value``, -1 for one.
     entry_bounds : array of shape (n_predictors + 1,)
         First entry of each predictor.
-    base : sparse array of shape (n_predictors, n_dummies)
+    base : array of shape (n_predictors, n_dummies)
         What columns that are the same everywhere add.
     """
 
     x: FloatArray
     x_at: IntArray
     x_bounds: IntArray
-    level: IntArray
+    level: npt.NDArray[np.int32]
     value: FloatArray
     entries: IntArray
     entry_bounds: IntArray
-    base: sparse.csr_array
+    base: FloatArray
 
     @classmethod
     def of(cls, rows: ParametricRows) -> Packed:
         """Pack rows."""
         packing = _Packing(rows)
         n = rows.n_rows
-        whole = len(rows.linear.x.T) == len(packing.columns) and all(at < len(packing.columns) for at in packing.x_at)
-        x = rows.linear.x if whole else np.column_stack([np.empty((n, 0)), *packing.columns])
-        level = np.column_stack([np.empty((n, 0), np.int32), *packing.levels]).astype(np.int32)
         return cls(
-            np.require(x, np.float64, ["C", "W"]),
+            np.array(packing.columns, dtype=np.float64).reshape(-1, n),
             np.array(packing.x_at, dtype=np.int64),
             np.array(packing.x_bounds, dtype=np.int64),
-            np.ascontiguousarray(level),
-            np.ascontiguousarray(np.column_stack([np.empty((n, 0)), *packing.values])),
+            np.array(packing.levels, dtype=np.int32).reshape(-1, n),
+            np.array(packing.values, dtype=np.float64).reshape(-1, n),
             np.array(packing.entries, dtype=np.int64).reshape(-1, 4),
             np.array(packing.entry_bounds, dtype=np.int64),
-            sparse.csr_array(packing.base),
+            packing.base,
         )
 
 
@@ -87,7 +85,7 @@ class _Packing:
         self.x_at: list[int] = []
         self.x_bounds, self.entry_bounds = [0], [0]
         self.entries: list[tuple[int, int, int, int]] = []
-        self.base = sparse.lil_array((len(rows.predictors), rows.transform.shape[0]))
+        self.base = np.zeros((len(rows.predictors), rows.transform.shape[0]))
         offset = 0
         for k, linear in enumerate(rows.predictors):
             for j, column in enumerate(linear.x.T):
@@ -179,8 +177,7 @@ class FusedRows:
     def _data(self) -> tuple[FloatArray, FloatArray, BoolArray]:
         rows = self.joined
         window = np.zeros(rows.n_rows, dtype=np.bool_) if rows.window is None else np.array(rows.window)
-        times, weight = np.column_stack(rows.times), np.column_stack([rows.weighted_event, rows.weights])
-        return np.ascontiguousarray(times), np.ascontiguousarray(weight), window
+        return np.array(rows.times), np.array([rows.weighted_event, rows.weights]), window
 
     @cached_property
     def _bounds(self) -> IntArray:
@@ -189,8 +186,8 @@ class FusedRows:
         return np.linspace(0, n, n_blocks + 1).astype(np.int64)
 
     @cached_property
-    def _transform_transposed(self) -> sparse.csr_array:
-        return sparse.csr_array(self.rows.transform.T)
+    def _transform(self) -> Product:
+        return Product(self.rows.transform)
 
     def value_and_slope(
         self, fixed: FloatArray, random: FloatArray, frailty_sd: float | None
@@ -207,12 +204,12 @@ class FusedRows:
             Not used: rows are independent.
         """
         packed = self._packed
-        coef = self.rows.transform @ np.concatenate([fixed, random])
+        coef = self._transform.times(np.concatenate([fixed, random]))
         sums = self._sums(coef)
         n, p = len(packed.x_bounds) - 1, len(packed.x_at)
-        by_coef = sums[1 + n + p :] + packed.base.T @ sums[1 : 1 + n]
+        by_coef = sums[1 + n + p :] + sums[1 : 1 + n] @ packed.base
         by_coef[packed.x_at] += sums[1 + n : 1 + n + p]
-        both = self._transform_transposed @ by_coef
+        both = self._transform.back(by_coef)
         return float(sums[0]), both[: self.n_fixed], both[self.n_fixed :], 0.0
 
     def _sums(self, coef: FloatArray) -> FloatArray:

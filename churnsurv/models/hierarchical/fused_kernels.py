@@ -22,6 +22,8 @@ from churnsurv.models.hierarchical.baselines import Baseline
 Loop = Callable[..., None]
 _TILE = 256
 """Rows that go through each step together: what they need stays in the fastest cache."""
+_FAST = {"reassoc", "contract"}
+"""Sums may be taken in any order, so that several rows go through at once."""
 _TINY = -36.0
 """Log of a cumulative hazard below which log(1 - exp(-x)) is log x to the last digit."""
 
@@ -39,7 +41,7 @@ def fused_loop(baseline: type[Baseline]) -> Loop:
         _let_compile(function)
     text = _text(baseline)
     loop = _loop(baseline.prepare, baseline.row, text)
-    settings = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+    settings = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
     try:
         return cast(Loop, numba.njit(cache=len(text) > 0, **settings)(loop))
     except RuntimeError:  # no folder to keep compiled code in: compile in each process
@@ -50,7 +52,7 @@ def fused_loop(baseline: type[Baseline]) -> Loop:
 def _let_compile(function: Callable[..., Any]) -> None:
     from numba.extending import register_jitable
 
-    register_jitable(error_model="numpy")(function)
+    register_jitable(error_model="numpy", fastmath=_FAST)(function)
 
 
 def _text(baseline: type[Baseline]) -> str:
@@ -63,38 +65,20 @@ def _text(baseline: type[Baseline]) -> str:
 
 
 def _predict(x: FloatArray, beta: FloatArray, first: int, last: int, start: int, out: FloatArray) -> None:
-    """Add the products of some columns to a tile, four rows at a time."""
-    n = len(out)
-    whole = n - n % 4
-    for i in range(0, whole, 4):
-        r = start + i
-        a = b = c = d = 0.0
-        for j in range(first, last):
-            a += x[r, j] * beta[j]
-            b += x[r + 1, j] * beta[j]
-            c += x[r + 2, j] * beta[j]
-            d += x[r + 3, j] * beta[j]
-        out[i] += a
-        out[i + 1] += b
-        out[i + 2] += c
-        out[i + 3] += d
-    for i in range(whole, n):
-        for j in range(first, last):
-            out[i] += x[start + i, j] * beta[j]
+    """Add the products of some columns to a tile; columns lie one after another, so that rows go through together."""
+    for j in range(first, last):
+        b, column = beta[j], x[j, start : start + len(out)]
+        for i in range(len(out)):
+            out[i] += b * column[i]
 
 
 def _collect(x: FloatArray, score: FloatArray, first: int, last: int, start: int, out: FloatArray) -> None:
     """The way back of :func:`_predict`: add a tile's scores times some columns."""
-    n = len(score)
-    whole = n - n % 4
-    for i in range(0, whole, 4):
-        r = start + i
-        a, b, c, d = score[i], score[i + 1], score[i + 2], score[i + 3]
-        for j in range(first, last):
-            out[j] += (a * x[r, j] + b * x[r + 1, j]) + (c * x[r + 2, j] + d * x[r + 3, j])
-    for i in range(whole, n):
-        for j in range(first, last):
-            out[j] += score[i] * x[start + i, j]
+    for j in range(first, last):
+        total, column = 0.0, x[j, start : start + len(score)]
+        for i in range(len(score)):
+            total += score[i] * column[i]
+        out[j] += total
 
 
 def _look_up(
@@ -102,9 +86,14 @@ def _look_up(
 ) -> None:
     """Add one effect of a group to a tile."""
     column, shift, stride, by = entry
-    for i in range(len(out)):
-        effect = coef[shift + stride * level[start + i, column]]
-        out[i] += effect if by < 0 else effect * value[start + i, by]
+    levels = level[column, start : start + len(out)]
+    if by < 0:
+        for i in range(len(out)):
+            out[i] += coef[shift + stride * levels[i]]
+    else:
+        values = value[by, start : start + len(out)]
+        for i in range(len(out)):
+            out[i] += coef[shift + stride * levels[i]] * values[i]
 
 
 def _spread(
@@ -112,9 +101,14 @@ def _spread(
 ) -> None:
     """The way back of :func:`_look_up`: add a tile's scores to the effects."""
     column, shift, stride, by = entry
-    for i in range(len(score)):
-        slope = score[i] if by < 0 else score[i] * value[start + i, by]
-        out[shift + stride * level[start + i, column]] += slope
+    levels = level[column, start : start + len(score)]
+    if by < 0:
+        for i in range(len(score)):
+            out[shift + stride * levels[i]] += score[i]
+    else:
+        values = value[by, start : start + len(score)]
+        for i in range(len(score)):
+            out[shift + stride * levels[i]] += score[i] * values[i]
 
 
 def _within(log_hazard: float, hazard: float, out: FloatArray) -> float:
@@ -165,17 +159,19 @@ def _loop(prepare: Callable[..., None], row: Callable[..., None], text: str) -> 
                     _predict(x, beta, x_bounds[k], x_bounds[k + 1], start, tile)
                     for e in range(entry_bounds[k], entry_bounds[k + 1]):
                         _look_up(level, value, entries[e], coef, start, tile)
+                log_stop, log_ratio = times[0, start : start + n], times[1, start : start + n]
+                of_event, of_row = weight[0, start : start + n], weight[1, start : start + n]
+                in_window = window[start : start + n]
                 for i in range(n):
                     if not still:
                         for k in range(1, m):
                             shape[k - 1] = tiles[k, i]
                         prepare(shape, ready)
-                    r = start + i
-                    row(times[r, 0], times[r, 1], shape, ready, curve)
+                    row(log_stop[i], log_ratio[i], shape, ready, curve)
                     log_hazard = tiles[0, i] + curve[0]
                     hazard = math.exp(log_hazard) * curve[1]
-                    events, count = weight[r, 0], weight[r, 1]
-                    if window[r]:
+                    events, count = of_event[i], of_row[i]
+                    if in_window[i]:
                         total += count * _within(log_hazard + math.log(curve[1]), hazard, slope)
                         by_log = count * slope[0]
                     else:
