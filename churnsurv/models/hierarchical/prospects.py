@@ -15,6 +15,7 @@ from churnsurv.hazards.algebra import exposure_by_period
 from churnsurv.models.base import PatternRows, ReachedRows
 from churnsurv.models.hierarchical.mixing import Past
 from churnsurv.models.hierarchical.predictor import Predictor
+from churnsurv.tables.open_spells import OpenSpells
 from churnsurv.tables.past import History
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
@@ -118,7 +119,7 @@ def past_of(
     start = np.minimum(np.full_like(reached, first), reached)
     now = ratio[:, :, None] * predictor.between(codes, start, reached, draws, origin_of(rows))
     n, history = len(codes), getattr(rows, "history", None)
-    if use and history is None and hasattr(rows, "history"):
+    if use and history is None and isinstance(rows, OpenSpells):
         raise ArgumentError(
             f"the fit tells customers apart by what they did, and these {n} rows do not say what is behind them.",
             consequence="Every one of them would be taken for a new customer.",

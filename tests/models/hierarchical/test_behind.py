@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from churnsurv.errors import HorizonError
+from churnsurv.errors import ArgumentError, HorizonError
 from churnsurv.hazards.frailty_prediction import posterior
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.hierarchical.model import HierarchicalModel
@@ -23,6 +23,7 @@ from churnsurv.tables.schema import UNSEEN, CellSchema, PatternColumn
 from churnsurv.tables.spells import SpellTable
 from tests.models.hierarchical.known_fits import constant, fit_at, frail_gaps
 from tests.models.hierarchical.stretches import Stretch, cells_of, schema_of
+from tests.models.saved_data import made_up_fit, shop_spells
 
 RATE, SD = 0.02, 0.9
 STORY = [Stretch(k, 1, (k % 2,), 0.0, 30.0 + k, True) for k in range(4)]
@@ -245,3 +246,14 @@ def test_restricted_means_of_many_patterns_take_no_more_memory(monkeypatch):
     tracemalloc.stop()
     assert found.nbytes == 480_000
     assert peak < 8_000_000
+
+
+def test_rows_read_without_their_past_are_refused():
+    spells = shop_spells(40)
+    fit = made_up_fit("frailty")
+    (rows,) = OpenSpells.batches(spells, fit.schema)
+    with pytest.raises(ArgumentError, match="these 40 rows do not say what is behind them") as caught:
+        fit.conditional_survival(rows, np.full((40, 1), 90.0))
+    assert "history=True" in caught.value.hint
+    (rows,) = OpenSpells.batches(spells, fit.schema, history=True)
+    assert fit.conditional_survival(rows, np.full((40, 1), 90.0)).shape == (fit.n_draws, 40, 1)
