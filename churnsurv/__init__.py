@@ -27,6 +27,7 @@ _HOMES = {
     "PeriodTable": "churnsurv.tables.periods",
     "CellTable": "churnsurv.tables.cells",
     "Episodes": "churnsurv.tables.episodes",
+    "OpenSpells": "churnsurv.tables.open_spells",
     "Quantiles": "churnsurv.tables.bins",
     "Count": "churnsurv.tables.features",
     "Rhythm": "churnsurv.tables.features",
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from churnsurv.tables.features import Rhythm as Rhythm
     from churnsurv.tables.features import Value as Value
     from churnsurv.tables.leaks import leak_audit as leak_audit
+    from churnsurv.tables.open_spells import OpenSpells as OpenSpells
     from churnsurv.tables.periods import PeriodTable as PeriodTable
     from churnsurv.tables.spells import SpellTable as SpellTable
     from churnsurv.tables.window import ObservationWindow as ObservationWindow

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from churnsurv._typing import Json
-from churnsurv.errors import ChurnsurvError, DataWarning, SavedFitError, compose_message
+from churnsurv.errors import ChurnsurvError, DataTypeError, DataWarning, SavedFitError, compose_message
 from churnsurv.models import container
 from churnsurv.models.base import FitInfo, SurvivalFit
 from churnsurv.models.canary import canary
@@ -152,12 +152,16 @@ def save(fit: SurvivalFit, path: str | Path) -> None:
 
     Raises
     ------
+    DataTypeError
+        If the path is neither text nor a ``Path``.
     SavedFitError
         If the path is a folder, the fit is of a kind that cannot be saved, or what was to be written does not make the
         same fit again: the old file then stays.
     OSError
         If the disk is full or fails, or the folder cannot be written to: the old file then stays.
     """
+    if not isinstance(path, (str, Path)):
+        raise DataTypeError(f"path={path!r} is no path of a file.", column="path", hint='fit.save("fit")')
     part, arrays = describe_fit(fit)
     manifest: dict[str, Json] = {
         "format": "churnsurv fit",

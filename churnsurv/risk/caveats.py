@@ -73,6 +73,27 @@ def caveats_of(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...]
     return tuple(texts)
 
 
+def way_out(fit: SurvivalFit) -> str:
+    """Call that would make a fit that passes its gate, of one that did not.
+
+    Parameters
+    ----------
+    fit : SurvivalFit
+        The fit, or one for each cause.
+    """
+    fits = list(fit.fits.values()) if isinstance(fit, CompetingFits) else [fit]
+    infos = [one.info for one in fits if not one.info.reliable]
+    if any(info.status == "interrupted" for info in infos):
+        return "fit again, to the end: fit = model.fit(table)"
+    if any(info.method == "laplace" for info in infos):
+        return 'fit = model.fit(table, method="nuts")'
+    if not any(np.isfinite(info.ess_min) for info in infos):
+        return "look at fit.info.messages for what to change"
+    if any("one chain" in text for info in infos for text in info.messages):
+        return "fit = model.fit(table, chains=4)"
+    return "fit = model.fit(table, draws=4000), or a tighter prior"
+
+
 def _approximate(fit: SurvivalFit) -> list[str]:
     """Draws that no sampler made."""
     fits = fit.fits.values() if isinstance(fit, CompetingFits) else (fit,)

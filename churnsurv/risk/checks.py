@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from churnsurv._typing import IntArray
 from churnsurv.errors import ApproximationWarning, ArgumentError
 from churnsurv.models.competing import CompetingFits
-from churnsurv.risk.predict import Progress, churn_risk
+from churnsurv.models.grammar import nearest
+from churnsurv.risk.predict import Progress, churn_risk, read_horizons
 from churnsurv.tables.bins import Bins
 from churnsurv.tables.cells import CellTable
 from churnsurv.tables.churn import Silence
@@ -193,6 +195,8 @@ def as_of_check(
             f"these spells count the {spells.cause} alone; what happened is decided by every cause.",
             hint="pass the whole table of spells.",
         )
+    given = dict(settings or {})
+    _check_settings(given, model.values() if isinstance(model, Mapping) else [model])
     days = _horizon(spells, horizon)
     cutoff = _cutoff(spells, days)
     moment = moment_of(cutoff)
@@ -200,7 +204,7 @@ def as_of_check(
     models = model if isinstance(model, Mapping) else dict.fromkeys(then.churn.causes, model)
     months: Calendar | None = "month" if any(getattr(one, "calendar", False) for one in models.values()) else None
     periods = _periods(then, features, breaks, days if as_of == "landmark" else None, months)
-    fit = _fit(then, models, periods, bins, {**(settings or {}), "rng": rng}, progress)
+    fit = _fit(then, models, periods, bins, {**given, "rng": rng}, progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ApproximationWarning)  # said once for the main fit
         risk = churn_risk(fit, then, [days], ci_prob=ci_prob, rng=rng, allow_unreliable=True)
@@ -210,8 +214,30 @@ def as_of_check(
 def _horizon(spells: SpellTable, horizon: float | None) -> float:
     if horizon is None:
         return spells.churn.days if isinstance(spells.churn, Silence) else _CONTRACT_DAYS
-    spells.churn.check_horizon(horizon)
-    return float(horizon)
+    horizons = read_horizons(spells, horizon)
+    if len(horizons) > 1:
+        raise ArgumentError(
+            f"horizon={horizon!r} names {len(horizons)} horizons, and a check looks back by one.",
+            column="horizon",
+            hint=f"as_of_check(spells, model, horizon={horizons[-1]:g})",
+        )
+    return horizons[0]
+
+
+def _check_settings(settings: Mapping[str, Any], models: Iterable[SurvivalModel]) -> None:
+    """Refuse what some model's fit does not take, before any work."""
+    for model in models:
+        taken = [name for name in inspect.signature(model.fit).parameters if name not in ("table", "rng", "progress")]
+        bad = [name for name in settings if name not in taken]
+        if bad:
+            near = {nearest(str(name), taken) or name: value for name, value in settings.items()}
+            meant = f"settings={near!r}; " if set(near) <= set(taken) else ""
+            own = " rng= and progress= are arguments of the check itself." if {"rng", "progress"} & set(bad) else ""
+            raise ArgumentError(
+                f"{len(bad)} of {len(settings)} settings are none of {type(model).__name__}.fit: {', '.join(map(str, bad))}.",
+                column="settings",
+                hint=f"{meant}settings are: {', '.join(taken) or 'none'}.{own}",
+            )
 
 
 def _cutoff(spells: SpellTable, days: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +17,12 @@ from churnsurv.errors import (
 )
 from churnsurv.models.base import carries_months, check_fitted, needs_history
 from churnsurv.models.competing import CompetingFits
-from churnsurv.risk.caveats import caveats_of, warn_of_independence
+from churnsurv.risk.caveats import caveats_of, warn_of_independence, way_out
 from churnsurv.risk.columns import RiskColumns
 from churnsurv.risk.futures import ANY, BLOCK, Futures
 from churnsurv.risk.questions import question_of
 from churnsurv.risk.table import RiskTable
+from churnsurv.risk.unseen import Unseen
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.open_spells import OpenSpells, check_same_definition
 from churnsurv.tables.spells import SpellTable
@@ -120,7 +122,7 @@ def churn_risk(
         )
     fit = CompetingFits(fit) if isinstance(fit, Mapping) else fit
     check_fitted(fit)
-    horizons = _check_horizons(spells, horizon)
+    horizons = read_horizons(spells, horizon)
     _check_numbers(ci_prob=ci_prob, n_draws=n_draws, chunk_size=chunk_size)
     months = carries_months(fit)
     check_same_definition(spells, fit.schema, months=months)
@@ -130,14 +132,15 @@ def churn_risk(
         raise UnreliableFitError(
             f"the fit did not pass its gate: {' '.join(fit.info.messages)}",
             consequence="Its intervals may be far too narrow, and its averages off.",
-            hint="fit with more draws or a tighter prior, or acknowledge it: churn_risk(…, allow_unreliable=True).",
+            hint=f"{way_out(fit)}, or acknowledge it: churn_risk(fit, spells, allow_unreliable=True).",
         )
     index = np.unique(np.linspace(0, fit.n_draws - 1, min(n_draws, fit.n_draws)).round().astype(np.int64))
     size = -(-chunk_size // BLOCK) * BLOCK
-    parts, futures = [], Futures(fit, question, index, rng)
+    parts, futures, unseen = [], Futures(fit, question, index, rng), Unseen(fit)
     for batch in OpenSpells.batches(spells, fit.schema, size=size, history=needs_history(fit), months=months):
         part, incidence = RiskColumns.of_batch(fit, question, batch, index, ci_prob)
         futures.add(batch, part, incidence)
+        unseen.add(batch, ~part.churned)
         parts.append(part)
         if progress:
             done = sum(len(p.customer_id) for p in parts)
@@ -145,25 +148,55 @@ def churn_risk(
     columns = RiskColumns.joined(parts)
     _check_told(columns, horizons)
     totals = futures.totals(columns)
-    sums, caveats = totals.pop(ANY), caveats_of(fit, spells, horizons)
+    sums, caveats = totals.pop(ANY), (*caveats_of(fit, spells, horizons), *unseen.sentences(len(columns.customer_id)))
     table = RiskTable(fit, spells, horizons, ci_prob, rng, index, columns, sums, caveats, question, totals)
     if fit.n_draws > 1:
         warn_of_independence(fit, spells)
     return table
 
 
-def _check_horizons(spells: SpellTable, horizon: Sequence[float] | float) -> tuple[float, ...]:
-    try:
-        horizons = tuple(float(h) for h in np.atleast_1d(np.asarray(horizon, dtype=float)))
-    except (TypeError, ValueError) as error:
+def read_horizons(spells: SpellTable, horizon: object) -> tuple[float, ...]:
+    """Days ahead in order, each one that the definition can answer.
+
+    Raises
+    ------
+    ArgumentError
+        If one is no number, there is none, or one is named twice.
+    HorizonError
+        If one is not ahead, or beyond the definition.
+    """
+    churn = spells.churn
+    usual = [day for day in (30.0, 60.0, 90.0) if not isinstance(churn, Silence) or day <= churn.days]
+    write = f"write horizon={_plain(usual) if usual else '7'}."
+    raw = np.atleast_1d(np.asarray(horizon, dtype=object))
+    bad = [h for h in raw.ravel().tolist() if isinstance(h, bool) or not isinstance(h, (Real, np.integer, np.floating))]
+    if bad or raw.ndim > 1:
         raise ArgumentError(
-            f"horizon={horizon!r} is not a number of days.", hint="write horizon=[30, 60, 90]."
-        ) from error
+            f"horizon={horizon!r} is not a number of days: {len(bad)} of {raw.size} are none.",
+            column="horizon",
+            hint=write,
+        )
+    horizons = [float(h) for h in raw]
     if not horizons or len(set(horizons)) != len(horizons):
-        raise ArgumentError(f"horizon={horizon!r} is empty or names a day twice.", hint="write horizon=[30, 60, 90].")
+        raise ArgumentError(f"horizon={horizon!r} is empty or names a day twice.", column="horizon", hint=write)
+    behind = [h for h in horizons if not 0 < h < np.inf]
+    if behind:
+        kept = [h for h in horizons if 0 < h < np.inf]
+        raise HorizonError(
+            f"{len(behind)} of {len(horizons)} horizons are not ahead: {behind[0]:g} days.",
+            column="horizon",
+            count=len(behind),
+            total=len(horizons),
+            consequence="A risk is told from the window's end on, for a number of days that can be waited for.",
+            hint=f"write horizon={_plain(kept)}." if kept else write,
+        )
     for h in horizons:
-        spells.churn.check_horizon(h)
+        churn.check_horizon(h)
     return tuple(sorted(horizons))
+
+
+def _plain(days: Sequence[float]) -> str:
+    return f"[{', '.join(f'{day:g}' for day in days)}]"
 
 
 def _check_answerable(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...]) -> None:

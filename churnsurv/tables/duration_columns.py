@@ -191,6 +191,13 @@ def _codes(column: str, found: list[tuple[str, int]], churned: Churned, n_causes
             )
         return {value: int(codes[_number_text(value, codes)]) for value in present}
     word = _text(churned)
+    if len(present) == 1 and word not in present:
+        raise ArgumentError(
+            f"churned={churned!r} is nowhere in {column!r}; all {found[0][1]:,} values are {present[0]!r}.",
+            column=column,
+            consequence="Nobody would ever have left, and there is nothing to learn from.",
+            hint="keep the rows of those who have left too; event=None, and no churned=, reads everybody as still there.",
+        )
     if word not in present or len(present) > 2:
         raise ArgumentError(
             f"churned={churned!r} is not one of two values in {column!r}; there are {_shown(found)}.",

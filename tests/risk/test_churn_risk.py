@@ -211,7 +211,7 @@ def test_caveats_are_said(three):
     ("arguments", "error", "text"),
     [
         ({"horizon": [120]}, HorizonError, "120 days lies outside"),
-        ({"horizon": [0]}, HorizonError, "0 days lies outside"),
+        ({"horizon": [0]}, HorizonError, "not ahead: 0 days"),
         ({"horizon": []}, ArgumentError, "empty"),
         ({"horizon": [30, 30]}, ArgumentError, "twice"),
         ({"horizon": "soon"}, ArgumentError, "not a number of days"),

@@ -11,8 +11,10 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
 from churnsurv._validate import check_ci_prob, check_rng
-from churnsurv.errors import ArgumentError, DataWarning, DefinitionError
+from churnsurv.errors import ArgumentError, DataTypeError, DataWarning, DefinitionError, EmptyDataError, HorizonError
 from churnsurv.hazards.nonparametric import kaplan_meier
+from churnsurv.models.grammar import nearest
+from churnsurv.models.hierarchical.arguments import read_times
 from churnsurv.models.hierarchical.in_turn import InTurn, expected_events, thinned
 from churnsurv.tables.contracts import Cancellation
 from churnsurv.tables.episodes import Episodes
@@ -50,10 +52,19 @@ def rows_of(fit: HierarchicalFit, spells: SpellTable | Episodes) -> Episodes:
     ------
     DefinitionError
         If the spells follow another definition, or the fit's rows were at landmarks.
+    DataTypeError
+        If they are none.
     """
     schema = fit.schema
     if isinstance(spells, Episodes):
         return spells
+    if not hasattr(spells, "churn"):  # cells, periods, data frames
+        raise DataTypeError(
+            f"the check needs spells or episodes, and was given {type(spells).__name__}.",
+            column="spells",
+            consequence="A curve beside the fit's needs each spell with its end and its customer; cells hold sums.",
+            hint="fit.check_survival(spells), the spells that the table was made of.",
+        )
     if spells.cause is not None and isinstance(spells.churn, Cancellation):
         spells = replace(spells, churn=replace(spells.churn, kinds=(spells.cause,)), cause=None)
     if spells.churn != schema.churn or spells.timezone != schema.timezone:
@@ -95,16 +106,23 @@ def check_survival(
 
     check_ci_prob(ci_prob)
     generator = check_rng(rng)
+    wanted = _within(fit, times)
     followed = followed_by(fit, spells)
     kept = thinned(followed, _MOST_ROWS)
     kept = kept[followed.known[kept]]
     draws = np.unique(np.linspace(0, fit.n_draws - 1, min(fit.n_draws, _N_DRAWS)).astype(np.int64))
     parts = []
     for name, chosen in _groups(followed, kept, by).items():
-        asked = _asked(fit, followed, chosen, times)
+        asked = _asked(followed, chosen, wanted)
         if len(asked):
             part = _compared(followed, chosen, asked, draws, ci_prob, generator)
             parts.append(part.assign(group=name))
+    if times is not None and not parts:
+        raise EmptyDataError(
+            f"0 of {len(wanted)} times can be told: fewer than {FEWEST} spells are at risk at {wanted[0]:g} days.",
+            consequence="A curve of so few would say nothing about the fit.",
+            hint="fit.check_survival(spells), at the breaks of the fit.",
+        )
     columns = ["group", "time", "n_at_risk", "observed", "lower", "median", "upper", "outside"]
     table = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
     return table.assign(ci_kind="eti", ci_prob=ci_prob)
@@ -122,9 +140,11 @@ def _groups(followed: InTurn, kept: IntArray, by: str | None) -> dict[str, IntAr
         return {name: rows for name, rows in found.items() if len(rows)}
     names = [column.name for column in followed.rows.schema.columns]
     if by not in names:
+        close = nearest(str(by), [*names, EARLIER_EVENTS])
+        likely = "" if close is None else f"fit.check_survival(spells, {close!r}); "
         raise ArgumentError(
             f"by={by!r} is no column of the rows.",
-            hint=f"by= one of: {', '.join([*names, repr(EARLIER_EVENTS)])}.",
+            hint=f"{likely}by= one of: {', '.join([*names, repr(EARLIER_EVENTS)])}.",
         )
     k = names.index(by)
     codes, labels = followed.rows.codes[kept, k], followed.rows.schema.columns[k].labels
@@ -137,10 +157,26 @@ def _at_risk(followed: InTurn, chosen: IntArray, times: FloatArray) -> IntArray:
     return np.asarray(began - np.searchsorted(np.sort(followed.rows.stop[chosen]), times, "left"), np.int64)
 
 
-def _asked(fit: HierarchicalFit, followed: InTurn, chosen: IntArray, times: Sequence[float] | None) -> FloatArray:
+def _within(fit: HierarchicalFit, times: Sequence[float] | None) -> FloatArray:
+    """Times that are asked about, in order; at zero there is nothing to compare."""
+    last = fit.schema.breaks[-1]
+    wanted = read_times(fit.schema.breaks[1:] if times is None else times)
+    beyond = wanted[wanted > last]
+    if len(beyond):
+        kept = wanted[wanted <= last].tolist() or [last]
+        raise HorizonError(
+            f"{len(beyond)} of {len(wanted)} times lie beyond the last break, {last:g} days: {beyond[0]:g}.",
+            column="times",
+            count=len(beyond),
+            total=len(wanted),
+            consequence="The fit was checked on its own periods only; what comes after them is in none.",
+            hint=f"fit.check_survival(spells, times={kept})",
+        )
+    return np.unique(wanted[wanted > 0])
+
+
+def _asked(followed: InTurn, chosen: IntArray, wanted: FloatArray) -> FloatArray:
     """Times at which enough are at risk, and up to which there always were."""
-    wanted = np.asarray(fit.schema.breaks[1:] if times is None else times, np.float64)
-    wanted = np.unique(wanted[(wanted > 0) & (wanted <= fit.schema.breaks[-1])])
     few = _at_risk(followed, chosen, wanted) < FEWEST
     return wanted[: int(np.argmax(few))] if few.any() else wanted
 

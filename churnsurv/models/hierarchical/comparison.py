@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
 from churnsurv._validate import check_count
-from churnsurv.errors import ArgumentError, CellMismatchError, ModelSupportError
+from churnsurv.errors import ArgumentError, CellMismatchError, DataTypeError, ModelSupportError
 from churnsurv.models.hierarchical.cells import IndependentCells, SeparableCells
 from churnsurv.models.hierarchical.density import Natural
 from churnsurv.models.hierarchical.fused import FusedRows
@@ -265,7 +265,9 @@ def _verdict(difference: float, error: float, *, best: bool, unreliable: int) ->
     return f"{words}; {unreliable:,} customers with k̂ > {KHAT_LIMIT:g}: not to be trusted" if unreliable else words
 
 
-def compare(fits: Mapping[str, HierarchicalFit], *, most_customers: int = _MOST_CUSTOMERS) -> Comparison:
+def compare(
+    fits: Mapping[str, HierarchicalFit] | Sequence[HierarchicalFit], *, most_customers: int = _MOST_CUSTOMERS
+) -> Comparison:
     """Compare fits on the same data by leaving customers out, not rows.
 
     A customer's gaps are not independent of each other. Left out one by one, the others would tell nearly all about
@@ -273,8 +275,9 @@ def compare(fits: Mapping[str, HierarchicalFit], *, most_customers: int = _MOST_
 
     Parameters
     ----------
-    fits : mapping of str to HierarchicalFit
-        Two fits or more, by a name for each, that still hold their data (not loaded ones).
+    fits : mapping of str to HierarchicalFit, or sequence of HierarchicalFit
+        Two fits or more, that still hold their data (not loaded ones), by a name for each; without names they are called
+        by what their models are made of, or by their places where that is the same for two.
     most_customers : int
         Of more customers, as many at random are scored, the same ones for all fits; memory is 8 kB for each.
 
@@ -287,21 +290,53 @@ def compare(fits: Mapping[str, HierarchicalFit], *, most_customers: int = _MOST_
     ------
     ArgumentError
         If there is only one fit, or one was loaded.
+    DataTypeError
+        If one is no fit of a :class:`~churnsurv.models.hierarchical.model.HierarchicalModel`.
     CellMismatchError
         If the fits have not seen the same data.
     ModelSupportError
         If the data do not say which time at risk is whose (``customers=True``), or carry weights.
     """
-    if not isinstance(fits, Mapping) or len(fits) < 2:
-        raise ArgumentError(
-            "compare needs two fits or more, by name.", hint='compare({"plain": one, "frailty": other})'
-        )
     check_count(most_customers, "most_customers", minimum=2)
-    for name, fit in fits.items():
+    named = _named(fits)
+    for name, fit in named.items():
         customer_likelihood(fit, name)
-    _check_same(fits)
-    scores = {name: score_customers(fit, name, most_customers=most_customers) for name, fit in fits.items()}
+    _check_same(named)
+    scores = {name: score_customers(fit, name, most_customers=most_customers) for name, fit in named.items()}
     return Comparison(dict(sorted(scores.items(), key=lambda item: -float(item[1].elpd.sum()))))
+
+
+def _named(fits: object) -> dict[str, HierarchicalFit]:
+    """Fits by name, two or more."""
+    from churnsurv.models.hierarchical.fit import HierarchicalFit
+
+    given: list[Any] = [fits]
+    if isinstance(fits, (Mapping, list, tuple)):
+        given = list(fits.values() if isinstance(fits, Mapping) else fits)
+    names = [str(name) for name in fits] if isinstance(fits, Mapping) else _called(given)
+    other = [k for k, fit in enumerate(given) if not isinstance(fit, HierarchicalFit)]
+    if other:
+        raise DataTypeError(
+            f"{len(other)} of {len(given)} fits are none of a HierarchicalModel: {names[other[0]]} is"
+            f" {type(given[other[0]]).__name__}.",
+            consequence="Only its posterior says how well it foretells a customer whom it was not fitted on.",
+            hint='HierarchicalModel(baseline="weibull").fit(table) is a Weibull model that can be compared.',
+        )
+    if len(given) < 2:
+        raise ArgumentError(
+            f"compare needs two fits or more, and was given {len(given)}.",
+            hint='compare({"plain": one, "frailty": other}), or compare([one, other])',
+        )
+    return dict(zip(names, given, strict=True))
+
+
+def _called(fits: Sequence[Any]) -> list[str]:
+    """What the models are made of, by place where that does not tell them apart."""
+    places = [f"fit {k}" for k in range(1, len(fits) + 1)]
+    if not all(hasattr(fit, "model") and hasattr(fit.model, "parts") for fit in fits):
+        return places
+    names = [f"{fit.model.formula}, {fit.model.parts()}" for fit in fits]
+    return names if len(set(names)) == len(names) else places
 
 
 def _check_same(fits: Mapping[str, HierarchicalFit]) -> None:

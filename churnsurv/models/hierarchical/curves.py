@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churnsurv._typing import FloatArray
+from churnsurv.models.hierarchical.arguments import check_rows, read_times
 from churnsurv.models.hierarchical.mixing import mean_ratio_of_survivors
 from churnsurv.models.hierarchical.prospects import Fresh, values_of
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 def survival_curves(fit: HierarchicalFit, rows: PatternRows, times: FloatArray) -> xr.DataArray:
     """Probability of no event up to each time: ``predict_survival_function`` of a fit."""
-    at, n = np.asarray(times, float), len(rows.codes)
+    check_rows(fit, rows, "predict_survival_function(rows, [30, 90])")
+    at, n = read_times(times), len(rows.codes)
     fresh = Fresh(rows.schema, rows.codes, np.full(n, fit.schema.breaks[0]), values_of(rows))
     survival = fit.conditional_survival(fresh, np.broadcast_to(at, (n, len(at))))
     return labelled(fit, survival, rows, at, "survival")
@@ -27,7 +29,8 @@ def survival_curves(fit: HierarchicalFit, rows: PatternRows, times: FloatArray) 
 
 def hazard_curves(fit: HierarchicalFit, rows: PatternRows, times: FloatArray) -> xr.DataArray:
     """Events a day among those without one so far: ``predict_hazard`` of a fit."""
-    at, codes, unseen = np.asarray(times, float), rows.codes, fit.unseen(rows)
+    check_rows(fit, rows, "predict_hazard(rows, [30, 90])")
+    at, codes, unseen = read_times(times), rows.codes, fit.unseen(rows)
     draws, predictor = np.arange(fit.n_draws), fit._predictor
     ratio, sd = (part[:, :, None] for part in predictor.multipliers(codes, values_of(rows), draws))
     grid = np.broadcast_to(at, (len(codes), len(at)))

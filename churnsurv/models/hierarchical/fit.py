@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
-from churnsurv.errors import ArgumentError, CellMismatchError, UnseenLevelError
+from churnsurv.errors import ArgumentError, CellMismatchError
 from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows
 from churnsurv.models.formula import Effects
-from churnsurv.models.hierarchical import curves, lifetimes
+from churnsurv.models.hierarchical import curves, known, lifetimes
 from churnsurv.models.hierarchical.counts import Counts, counts_of
 from churnsurv.models.hierarchical.mixing import (
     gone_given,
@@ -24,7 +24,7 @@ from churnsurv.models.hierarchical.mixing import (
 from churnsurv.models.hierarchical.predictor import Predictor
 from churnsurv.models.hierarchical.priors import Prior
 from churnsurv.models.hierarchical.prospects import Past, no_past, origin_of, past_of, unseen_in, values_of
-from churnsurv.tables.schema import UNSEEN, CellSchema
+from churnsurv.tables.schema import CellSchema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,20 +169,11 @@ class HierarchicalFit:
 
     def new_group(self, rows: PatternRows) -> BoolArray:
         """Rows with a group level that had no exposure when the fit was made, shape (n,)."""
-        codes = self._check_rows(rows)
-        new = np.zeros(len(codes), bool)
-        for group in self.structure.groups.values():
-            new |= group.positions(codes) == UNSEEN
-        return new
+        return known.new_group(self.structure, self._check_rows(rows))
 
     def new_group_name(self, rows: NamedRows) -> StrArray:
         """Level that makes the group of each row new, of several columns together; empty for a known group."""
-        names = np.full(len(rows.codes), "", dtype=object)
-        codes = self._check_rows(rows)
-        for group in self.structure.groups.values():
-            own = sum((rows.levels[k] + "\n" for k in group.columns[1:]), rows.levels[group.columns[0]] + "\n")
-            names = names + np.where(group.positions(codes) == UNSEEN, own, "")
-        return names
+        return known.new_group_name(self.structure, self._check_rows(rows), rows.levels)
 
     def unseen(self, rows: PatternRows) -> BoolArray:
         """Rows with a level of a fixed effect that had no exposure, shape (n,): they have no prediction."""
@@ -196,16 +187,7 @@ class HierarchicalFit:
         UnseenLevelError
             With the first five rows.
         """
-        bad = np.flatnonzero(self.unseen(rows))
-        if len(bad):
-            raise UnseenLevelError(
-                f"{len(bad):,} of {len(rows.codes):,} rows have a level that the fit has never seen.",
-                rows=[{"row": int(i), "codes": rows.codes[i].tolist()} for i in bad[:5]],
-                count=len(bad),
-                total=len(rows.codes),
-                consequence="A fixed effect cannot be guessed.",
-                hint="make the column a group, or leave these rows out.",
-            )
+        known.refuse_unseen(self.unseen(rows), rows.codes)
 
     def n_at_risk(self, times: FloatArray, rows: PatternRows | None = None) -> IntArray:
         """Training spells at risk at the end of the period that holds each time, 0 beyond the last.
@@ -453,10 +435,34 @@ class HierarchicalFit:
             (posterior median), ``lower``, ``upper``, ``n_events``, ``exposure``, ``unpooled`` (groups only:
             observed by expected events), ``ci_kind``, ``ci_prob``. On the gap clock the event is the return: above 1
             a customer comes back sooner.
+
+        See Also
+        --------
+        parameters : What is no hazard ratio: frailty, cured share, shapes, spreads, correlations.
+        baseline : Hazard of the reference.
         """
         from churnsurv.models.hierarchical.summaries import effects_frame
 
         return effects_frame(self, ci_prob)
+
+    def parameters(self, ci_prob: float = 0.90) -> pd.DataFrame:
+        """Parameters that are no hazard ratios: how far customers, groups and months scatter, cured share, shape.
+
+        Parameters
+        ----------
+        ci_prob : float
+            Probability of the equal-tailed intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``parameter``; ``of`` (group and term; empty for the whole model); ``median``, ``lower``, ``upper``; ``unit``;
+            ``meaning`` (what the median says, in words); ``variable`` (in :attr:`posterior`); ``ci_kind``, ``ci_prob``. A
+            cured share is in per cent, a Weibull ``shape`` 1 for a hazard that does not change, ``median_time`` in days.
+        """
+        from churnsurv.models.hierarchical.parameters import parameters_frame
+
+        return parameters_frame(self, ci_prob)
 
     def baseline(self, ci_prob: float = 0.90) -> pd.DataFrame:
         """Hazard of the reference pattern by period: ``period``, ``start``, ``stop``, ``hazard``, ``lower``, ``upper``.

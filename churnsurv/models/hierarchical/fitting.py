@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -85,14 +85,14 @@ def fit_problem(
         Told the share done and a sentence.
     """
     began = time.perf_counter()
-    _warn_about(problem)
+    _warn_about(problem, on_rows=isinstance(data, Episodes))
     report(0.0, "finding the mode")
     with sampling.quiet():
         mode = find_mode(problem.density, problem.start)
     problem = replace(problem, density=mode.density)
     drawn = (_approximated if drawing.method == "laplace" else _sampled)(problem, mode, drawing, report)
-    if drawn.info["status"] == "unreliable":
-        _warn_unreliable(drawn.info["messages"], drawing.method)
+    if drawn.info["status"] != "ok":
+        _warn_unreliable(drawn.info, drawing)
     _warn_of_conflict(problem, drawn.mean)
     info = replace(_about(data, independent=model.frailty is None), **drawn.info, seconds=time.perf_counter() - began)
     return HierarchicalFit.from_problem(
@@ -183,22 +183,23 @@ def _checked(problem: Problem, mode: Mode, drawn: sampling.Draws) -> tuple[xr.Da
     return posterior, sampling.check(posterior, drawn.stats)
 
 
-def _warn_about(problem: Problem) -> None:
+def _warn_about(problem: Problem, *, on_rows: bool) -> None:
     events, terms = int(problem.totals.events.sum()), len(problem.structure.terms)
     if terms and events < _FEW_EVENTS * terms:
         text = compose_message(
-            f"{events} events for {terms} terms: {events / terms:.1f} events per term.",
+            f"{events:,} event{'' if events == 1 else 's'} for {terms} term{'' if terms == 1 else 's'}:"
+            f" {events / terms:.1f} events per term.",
             rows=[],
             count=None,
-            consequence="The prior has much to say; look at priors_for(cells).",
-            hint="fewer terms, or wider bins.",
+            consequence="The prior has much to say.",
+            hint="look at model.priors_for(table) and model.prior_predictive(table), or use fewer terms or wider bins.",
         )
-        warnings.warn(text, DataWarning, stacklevel=3)
-    if problem.structure.terms.effects.left_out:
+        warnings.warn(text, DataWarning, stacklevel=4)
+    if problem.structure.terms.effects.left_out and not on_rows:  # rows have said so when they were bound
         text = (
             f"left out because the data cannot tell them apart: {', '.join(problem.structure.terms.effects.left_out)}."
         )
-        warnings.warn(text, DataWarning, stacklevel=3)
+        warnings.warn(text, DataWarning, stacklevel=4)
 
 
 def _warn_of_conflict(problem: Problem, mean: Natural) -> None:
@@ -222,14 +223,21 @@ def _warn_of_conflict(problem: Problem, mean: Natural) -> None:
     warnings.warn(text, DataWarning, stacklevel=4)
 
 
-def _warn_unreliable(messages: tuple[str, ...], method: str) -> None:
+def _warn_unreliable(info: Mapping[str, Any], drawing: Drawing) -> None:
+    messages, stopped = info["messages"], info["status"] == "interrupted"
+    if stopped:
+        hint = 'fit again, and let it come to its end; fit(method="laplace") takes seconds, and is approximate.'
+    elif drawing.method == "laplace":
+        hint = 'fit(method="nuts"), which needs no approximation.'
+    elif drawing.chains == 1:
+        hint = "fit(chains=4)"
+    else:
+        hint = "fit(draws=4000), tighter priors, or fewer terms and groups."
     text = compose_message(
-        "the posterior failed its gate: " + " ".join(messages),
+        ("the posterior is not whole: " if stopped else "the posterior failed its gate: ") + " ".join(messages),
         rows=[],
         count=None,
         consequence="Intervals may be too narrow and means off; every number made from this fit says so.",
-        hint='fit(method="nuts"), which needs no approximation.'
-        if method == "laplace"
-        else "fit(draws=4000), tighter priors, or fewer terms and groups.",
+        hint=hint,
     )
-    warnings.warn(text, ConvergenceWarning, stacklevel=3)
+    warnings.warn(text, ConvergenceWarning, stacklevel=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -12,7 +11,7 @@ import numpy as np
 from churnsurv._typing import FloatArray, IntArray, Json
 from churnsurv.errors import FormulaError, SavedFitError
 from churnsurv.models.formula import NUMBER, Effects, expand, reference_first
-from churnsurv.models.grammar import check_formula, tokens
+from churnsurv.models.grammar import check_formula, nearest, quoted, tokens
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
 RESERVED = frozenset(
@@ -122,9 +121,11 @@ def columns_of(name: str, schema: CellSchema, *, table: str = "cells") -> tuple[
     parts = [name] if name in names else [part.strip() for part in name.split(":")]
     unknown = [part for part in parts if part not in names]
     if unknown:
+        near = [nearest(part, names) or part for part in parts]
+        meant = f"groups=({':'.join(near)!r},); " if set(near) <= set(names) else ""
         raise FormulaError(
             f"groups: {len(unknown)} of {len(parts)} names are no column of the {table}: {', '.join(unknown)}.",
-            hint=f"columns are: {', '.join(names) or 'none'}.",
+            hint=f"{meant}columns are: {', '.join(names) or 'none'}.",
         )
     return tuple(names.index(part) for part in parts)
 
@@ -223,5 +224,5 @@ def _written(formula: str, *, star: bool) -> str:
     parts = []
     for kind, text in tokens(formula):
         mark = "*" if star and kind == ":" else text
-        parts.append(f"`{text}`" if kind == "name" and not re.fullmatch(r"[^\W\d]\w*", text) else mark)
+        parts.append(quoted(text) if kind == "name" else mark)
     return " ".join(parts)

@@ -9,6 +9,7 @@ import numpy as np
 
 from churnsurv._typing import FloatArray
 from churnsurv.errors import HorizonError
+from churnsurv.models.hierarchical.arguments import check_rows
 from churnsurv.models.hierarchical.curves import labelled
 from churnsurv.models.hierarchical.prospects import Fresh, values_of
 
@@ -29,6 +30,7 @@ _AT_ONCE = 4_000_000
 
 def restricted_mean(fit: HierarchicalFit, rows: PatternRows, horizon: float) -> xr.DataArray:
     """Days without the event up to a time on the clock: ``predict_restricted_mean_survival_time`` of a fit."""
+    check_rows(fit, rows, "predict_restricted_mean_survival_time(rows, 90)")
     check_horizon(horizon, after=fit.schema.breaks[0])
     begin = np.full(len(rows.codes), fit.schema.breaks[0])
     days = days_ahead(fit, Fresh(rows.schema, rows.codes, begin, values_of(rows)), horizon - fit.schema.breaks[0])
@@ -37,6 +39,7 @@ def restricted_mean(fit: HierarchicalFit, rows: PatternRows, horizon: float) -> 
 
 def remaining(fit: HierarchicalFit, rows: OpenSpells, horizon: float) -> xr.DataArray:
     """Days without the event ahead of each customer; see :meth:`HierarchicalFit.expected_remaining_lifetime`."""
+    check_rows(fit, rows, "expected_remaining_lifetime(rows, 90)")
     days = days_ahead(fit, rows, horizon)
     return labelled(fit, days[..., None], rows, np.array([horizon]), "remaining_lifetime").isel(time=0, drop=True)
 
@@ -51,9 +54,11 @@ def check_horizon(horizon: object, after: float = 0.0) -> None:
     """
     number = isinstance(horizon, Real) and not isinstance(horizon, bool)
     if not number or not after < cast(float, horizon) < np.inf:
+        several = isinstance(horizon, (list, tuple, np.ndarray))
         raise HorizonError(
             f"horizon={horizon!r} is no number of days {'ahead' if not after else f'after {after:g}'}.",
-            hint="horizon=365.",
+            consequence="Days up to one horizon are one number for each customer." if several else "",
+            hint="one call for each: horizon=30, then horizon=90." if several else "horizon=365.",
         )
 
 

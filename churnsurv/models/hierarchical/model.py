@@ -12,7 +12,8 @@ from churnsurv._validate import check_count
 from churnsurv.errors import ArgumentError, EmptyDataError, NoEventsError
 from churnsurv.models.base import FitsOn, Progress, check_rounded, check_support
 from churnsurv.models.cox_rows import as_episodes
-from churnsurv.models.grammar import tokens
+from churnsurv.models.grammar import nearest, tokens
+from churnsurv.models.hierarchical.arguments import check_progress, read_formula, read_groups, read_priors
 from churnsurv.models.hierarchical.baselines import BASELINES
 from churnsurv.models.hierarchical.cell_problem import build_cell_problem
 from churnsurv.models.hierarchical.fit import HierarchicalFit
@@ -27,6 +28,7 @@ from churnsurv.models.hierarchical.refusals import (
     check_structure,
 )
 from churnsurv.models.hierarchical.row_problem import build_row_problem
+from churnsurv.models.hierarchical.unsuited import check_bins, check_kind, check_known, varying
 from churnsurv.models.progress import reporter
 from churnsurv.tables.episodes import Episodes
 
@@ -118,20 +120,14 @@ class HierarchicalModel:
         _check_choice("calendar", self.calendar, (False, True))
         _check_choice("on_bad", self.on_bad, ("raise", "drop"))
         check_rounded(self.rounded, "HierarchicalModel")
-        for name in ("groups", "shape_groups"):
-            if isinstance(getattr(self, name), str):
-                raise ArgumentError(
-                    f"{name}={getattr(self, name)!r} is one text.", hint=f"{name}=({getattr(self, name)!r},)"
-                )
-        groups: Any = self.groups
+        groups: Any = read_groups(self.groups, "groups")
         if isinstance(groups, Mapping):
             groups = {name: _plain_slope(slope) for name, slope in groups.items()}
             groups = groups if set(groups.values()) - {"1"} else tuple(groups)
-        object.__setattr__(self, "groups", groups if isinstance(groups, dict) else tuple(groups))
-        object.__setattr__(self, "shape_groups", tuple(self.shape_groups))
-        object.__setattr__(self, "priors", dict(self.priors or {}))
-        if not self.formula.strip():
-            object.__setattr__(self, "formula", "1")
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "shape_groups", read_groups(self.shape_groups, "shape_groups"))
+        object.__setattr__(self, "priors", read_priors(self.priors))
+        object.__setattr__(self, "formula", read_formula(self.formula))
 
     @property
     def slopes(self) -> dict[str, str]:
@@ -163,9 +159,12 @@ class HierarchicalModel:
         ModelSupportError, EmptyDataError, NoEventsError, FormulaError
             Naming what is missing or too much.
         """
-        check_names(self, table.schema, "rows" if isinstance(table, Episodes) else "cells")
+        name = "rows" if isinstance(table, Episodes) else "cells"
+        check_known(self, table.schema, name)
+        check_names(self, table.schema, name)
         check_composition(self, table)
         if isinstance(table, Episodes):
+            check_bins(self, table)
             return
         if table.n_cells == 0 or not np.any(table.exposure > 0):
             raise EmptyDataError("the cells hold no time at risk.", hint="look at cells.unallocated for where it went.")
@@ -223,13 +222,16 @@ class HierarchicalModel:
         ------
         ModelSupportError, EmptyDataError, NoEventsError, FormulaError, PriorError, ArgumentError, DataTypeError
             As :meth:`fit` would; or if times lie beyond the last break of a piecewise baseline.
+        HorizonError
+            If times lie before zero.
         """
         from churnsurv.models.hierarchical.prior_predictive import prior_predictive
 
         check_count(n_draws, "n_draws")
         check_seed(rng)
         data = self._read(table)
-        return prior_predictive(self, self._bind(data), data.schema, n_draws, rng, times)
+        model = varying(self, data)
+        return prior_predictive(model, model._bind(data), data.schema, n_draws, rng, times)
 
     def bind(self, table: Any) -> Problem:
         """Check a table and bind the model to it: density, names, priors.
@@ -244,10 +246,12 @@ class HierarchicalModel:
         ModelSupportError, EmptyDataError, NoEventsError, FormulaError, PriorError
             Before any work.
         """
-        return self._bind(self._read(table))
+        data = self._read(table)
+        return varying(self, data)._bind(data)
 
     def _read(self, table: Any) -> CellTable | Episodes:
         """Refuse other tables; make episodes of periods and spells where rows are asked for."""
+        check_kind(self, table)
         on_rows = isinstance(table, Episodes)
         check_support(cast(Any, replace(self, baseline="weibull") if on_rows else self), table)
         read: CellTable | Episodes = table
@@ -323,12 +327,14 @@ class HierarchicalModel:
         """
         _check_choice("method", method, ("nuts", "laplace"))
         check_drawing(rng, draws, tune, chains, target_accept, method)
+        check_progress(progress)
         from churnsurv.models.hierarchical.fitting import Drawing, fit_problem
 
         data = self._read(table)
+        model = varying(self, data)
         drawing = Drawing(method, int(rng), chains, draws, tune, target_accept)
         with reporter(progress) as report:
-            return fit_problem(self, data, self._bind(data), drawing, report)
+            return fit_problem(model, data, model._bind(data), drawing, report)
 
 
 def _plain_slope(slope: str) -> str:
@@ -343,7 +349,14 @@ def _plain_slope(slope: str) -> str:
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices or (isinstance(value, int) and not isinstance(value, bool)):
-        raise ArgumentError(
-            f"{name}={value!r} is unknown.", hint=" or ".join(f"{name}={choice!r}" for choice in choices) + "."
-        )
+    if (isinstance(value, (str, bool)) or value is None) and value in choices:
+        return
+    words = [choice for choice in choices if isinstance(choice, str)]
+    close = nearest(value, words) if isinstance(value, str) else None
+    call = "model.fit(table, {}={!r})" if name == "method" else "HierarchicalModel({}={!r})"
+    likely = f"{call.format(name, close)}; " if close else ""
+    raise ArgumentError(
+        f"{name}={value!r} is unknown.",
+        column=name,
+        hint=f"{likely}{name} is {' or '.join(map(repr, choices))}.",
+    )

@@ -16,6 +16,9 @@ from churnsurv.models.hierarchical.months import Months
 from churnsurv.models.hierarchical.problem import Structure
 from churnsurv.tables.schema import UNSEEN, CellSchema
 
+_LARGEST = 600.0
+"""Log hazard ratio beyond which nobody stays a moment: of numbers far from all that were learnt from."""
+
 
 class Predictor:
     """Draws of a posterior, with what they multiply.
@@ -96,7 +99,7 @@ class Predictor:
                     total += prediction.group_part(effect[..., k], position) * value[:, k]
                 if new.any():
                     variance[:, new] += self._new_variance(piece.name, value[new], sd, draws)
-        return np.exp(total), np.sqrt(variance)
+        return np.exp(np.minimum(total, _LARGEST)), np.sqrt(variance)
 
     def _new_variance(self, name: str, value: FloatArray, sd: FloatArray, draws: IntArray) -> FloatArray:
         """Variance of a new level's whole effect on rows: slopes and correlations included."""

@@ -10,6 +10,7 @@ import numpy as np
 from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv._validate import check_count, check_rng
 from churnsurv.errors import ArgumentError
+from churnsurv.models.hierarchical.arguments import read_times
 from churnsurv.models.hierarchical.mixing import Past, survival_given
 from churnsurv.models.hierarchical.predictor import Predictor
 from churnsurv.models.hierarchical.prior_draws import draw_from_priors
@@ -95,7 +96,7 @@ class PriorPredictive:
         lines = [f"Before the data, by {self.n_draws:,} draws from the priors (5 %, 50 % and 95 % of them):"]
         table = self.frame()
         for pattern in self.survival:
-            lines.append(f"  {_WORDS[pattern]}")
+            lines.append(f"  {self._words(pattern)}")
             own = table[(table["pattern"] == pattern) & (table["quantity"] == "event")]
             for days, lower, median, upper in own[["days", "lower", "median", "upper"]].to_numpy():
                 share = f"{_percent(lower)} – {_percent(median)} – {_percent(upper)}"
@@ -103,6 +104,16 @@ class PriorPredictive:
                 lines.append(f"    within {days:g} days {share} {event}{rest}")
         lines += [f"  {text}" for text in self._notes()]
         return "\n".join(lines)
+
+    def _words(self, pattern: str) -> str:
+        """What a pattern is, without groups or columns where the model has none."""
+        groups, columns = RANDOM_GROUP in self.survival, RANDOM_CUSTOMER in self.survival
+        if pattern == REFERENCE:
+            parts = ["average group"] * groups + ["every column at its reference level"] * columns
+            return f"the reference ({', '.join(parts)})" if parts else "everyone (the model knows no columns)"
+        if pattern == RANDOM_GROUP:
+            return "the same in a group drawn at random"
+        return "a customer drawn at random: her pattern from the data" + ", her group at random" * groups
 
     def _notes(self) -> list[str]:
         notes = []
@@ -125,13 +136,6 @@ class PriorPredictive:
     def __str__(self) -> str:
         """:meth:`summary`."""
         return self.summary()
-
-
-_WORDS: Final = {
-    REFERENCE: "the reference (average group, every column at its reference level)",
-    RANDOM_GROUP: "the same in a group drawn at random",
-    RANDOM_CUSTOMER: "a customer drawn at random: her pattern from the data, her group at random",
-}
 
 
 def _percent(value: float) -> str:
@@ -168,14 +172,13 @@ def prior_predictive(
 def _times(schema: CellSchema, times: object, *, piecewise: bool) -> FloatArray:
     if times is None:
         return np.unique(np.concatenate([np.linspace(schema.breaks[0], schema.breaks[-1], _N_TIMES), schema.breaks]))
-    at = np.asarray(times, np.float64)
-    if at.ndim != 1 or not len(at) or not np.all(np.isfinite(at)) or np.any(at < 0):
-        raise ArgumentError("times must be days on the clock, one or more, none below 0.", hint="times=[30, 90, 365]")
+    at = read_times(times)
     if piecewise and at.max() > schema.breaks[-1]:
         raise ArgumentError(
             f"times reach {at.max():g} days, the last break of the periods is {schema.breaks[-1]:g}.",
             consequence="A piecewise hazard says nothing beyond it.",
-            hint=f"times up to {schema.breaks[-1]:g}, or a baseline in continuous time.",
+            hint=f"times={[t for t in at.tolist() if t <= schema.breaks[-1]] or [schema.breaks[-1]]}, or a baseline in"
+            " continuous time.",
         )
     return at
 

@@ -14,6 +14,7 @@ from scipy.special import betaln, gammaln
 
 from churnsurv._typing import FloatArray, Json
 from churnsurv.errors import PriorError
+from churnsurv.models.grammar import nearest
 
 Numbers = FloatArray | float
 """Densities take one number or many."""
@@ -318,9 +319,11 @@ def resolve_priors(defaults: dict[str, Prior], overrides: Mapping[str, Prior]) -
     """
     unknown = [name for name in overrides if name not in defaults]
     if unknown:
+        near = {nearest(name, defaults) or name: prior for name, prior in overrides.items()}
+        meant = f"priors={near!r}; " if set(near) <= set(defaults) else ""
         raise PriorError(
             f"{len(unknown)} of {len(overrides)} priors name no parameter of the model: {', '.join(unknown)}.",
-            hint=f"parameters are: {', '.join(defaults)}.",
+            hint=f"{meant}parameters are: {', '.join(defaults)}.",
         )
     for name, prior in overrides.items():
         if not isinstance(prior, Prior) or prior.domain != defaults[name].domain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from churnsurv.models.hierarchical.model import HierarchicalModel
     from churnsurv.models.hierarchical.problem import Structure
     from churnsurv.tables.cells import CellTable
+    from churnsurv.tables.churn import ChurnDefinition
     from churnsurv.tables.schema import CellSchema
 
 FEWEST_WEIGHED = 100
@@ -69,7 +70,7 @@ def check_names(model: HierarchicalModel, schema: CellSchema, table: str) -> Non
     column = {name: schema.columns[columns_of(name, schema)[0]].name for name in wanted}
     both = [name for name in wanted if len(columns_of(name, schema)) == 1 and column[name] in in_formula]
     if both:
-        rest = _without(model, both)
+        rest = without(model, both)
         raise FormulaError(
             f"{len(both)} of {len(wanted)} groups stand twice, in formula and groups: {', '.join(both)}.",
             consequence="An effect of each level and a draw around their average are the same effect twice.",
@@ -104,7 +105,7 @@ def _plain_name(name: str, schema: CellSchema) -> str:
     return ":".join(dict.fromkeys(schema.columns[k].name for k in columns_of(name, schema)))
 
 
-def _without(model: HierarchicalModel, names: Sequence[str]) -> dict[str, object]:
+def without(model: HierarchicalModel, names: Collection[str]) -> dict[str, object]:
     """Groups of a model but for some."""
     slopes = {name: slope for name, slope in model.slopes.items() if name not in names}
     groups: object = slopes if isinstance(model.groups, Mapping) else tuple(slopes)
@@ -175,9 +176,13 @@ def check_composition(model: HierarchicalModel, table: CellTable | Episodes) -> 
             hint="fit on PeriodTable.from_spells(…).",
         )
     if model.calendar and schema.calendar is None:
+        check_dates(model, schema.churn)
+        made, ends = (
+            ("CellTable", ", customers=True" if model.needs_customers else "") if on_cells else ("Episodes", "")
+        )
         raise ModelSupportError(
             f"calendar=True is about months, and these {'cells' if on_cells else 'rows'} are not split on them.",
-            hint='PeriodTable.from_spells(spells, calendar="month")',
+            hint=f'{made}.from_periods(PeriodTable.from_spells(spells, calendar="month"){ends})',
         )
     month = schema.columns[-1].name if model.calendar else None
     if month in (*check_formula(model.formula, schema), *model.slopes, *model.shape_groups):
@@ -193,6 +198,22 @@ def check_composition(model: HierarchicalModel, table: CellTable | Episodes) -> 
     if model.cure and not schema.churn.on_tenure:
         _check_reach(model, table)
         _check_entry(table)
+
+
+def check_dates(model: HierarchicalModel, churn: ChurnDefinition) -> None:
+    """Refuse months where there are no dates.
+
+    Raises
+    ------
+    ModelSupportError
+        With the model that does without.
+    """
+    if model.calendar and getattr(churn, "origin", "") == "stated":
+        raise ModelSupportError(
+            "calendar=True is about months, and these spells are durations, which carry no dates.",
+            consequence="In which month somebody was at risk is not known of any of them.",
+            hint=f"{written(model, calendar=False)}, or spells with dates: SpellTable.from_events(log, window, churn).",
+        )
 
 
 def _check_reach(model: HierarchicalModel, table: CellTable | Episodes) -> None:

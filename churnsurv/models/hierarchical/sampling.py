@@ -229,7 +229,7 @@ def check(posterior: xr.DataTree, stats: Mapping[str, np.ndarray]) -> Gate:
     ebfmi = float(np.min(np.mean(changes**2, axis=1) / np.where(spread > 0, spread, np.nan))) if n_draws > 1 else 0.0
     divergences, deep = int(stats["diverging"].sum()), float(np.mean(stats["reached_max_treedepth"]))
     limits = [
-        (not rhat <= RHAT_LIMIT, f"R-hat is {rhat:.4f} for {rhat_at} (limit {RHAT_LIMIT}): the chains disagree."),
+        (not rhat <= RHAT_LIMIT, _disagreement(rhat, rhat_at, n_chains, n_draws)),
         (
             not ess >= ESS_PER_CHAIN * n_chains,
             f"there are only {ess:.0f} effective draws of {ess_at} (limit {ESS_PER_CHAIN * n_chains}).",
@@ -242,6 +242,15 @@ def check(posterior: xr.DataTree, stats: Mapping[str, np.ndarray]) -> Gate:
         ),
     ]
     return Gate(rhat, ess, divergences, ebfmi, deep, tuple(sentence for broken, sentence in limits if broken))
+
+
+def _disagreement(rhat: float, where: str, n_chains: int, n_draws: int) -> str:
+    """What a broken limit of R-hat means: that chains disagree, or that there is nothing to compare."""
+    if n_chains == 1:
+        return "R-hat cannot be told: there is one chain, and nothing to compare it with."
+    if np.isnan(rhat):
+        return f"R-hat of {where} cannot be told from {n_draws} draws of each of {n_chains} chains."
+    return f"R-hat is {rhat:.4f} for {where} (limit {RHAT_LIMIT}): the chains disagree."
 
 
 def _worst(diagnostic: xr.DataTree, *, largest: bool) -> tuple[float, str]:

@@ -235,7 +235,8 @@ def test_interrupted_is_said_and_cut_alike(cells, monkeypatch):
         if share > 0.8:
             raise KeyboardInterrupt
 
-    fit = MODEL.fit(cells, rng=1, draws=200, tune=100, progress=stop)
+    with pytest.warns(ConvergenceWarning, match="is not whole"):
+        fit = MODEL.fit(cells, rng=1, draws=200, tune=100, progress=stop)
     assert fit.info.status == "interrupted"
     assert not fit.info.reliable
     assert "stopped by hand after" in fit.info.messages[0]
@@ -255,7 +256,8 @@ def test_a_stop_between_a_step_and_its_statistics_keeps_the_draws(cells, monkeyp
             return super().__iter__()
 
     monkeypatch.setattr(sampling, "_STATS", Interrupting(stats))
-    fit = MODEL.fit(cells, rng=1, draws=200, tune=100)
+    with pytest.warns(ConvergenceWarning, match="is not whole"):
+        fit = MODEL.fit(cells, rng=1, draws=200, tune=100)
     assert fit.info.status == "interrupted"
     assert fit.info.n_draws == 4 * fit.posterior["sample_stats"].sizes["draw"] > 0
 
@@ -268,7 +270,8 @@ def test_a_stop_during_the_second_try_keeps_the_first(cells):
             raise KeyboardInterrupt
 
     seen = []
-    fit = MODEL.fit(cells, rng=1, draws=20, tune=100, progress=stop)
+    with pytest.warns(ConvergenceWarning, match="is not whole"):
+        fit = MODEL.fit(cells, rng=1, draws=20, tune=100, progress=stop)
     assert fit.info.status == "interrupted"
     assert fit.info.n_draws == 80
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from churnsurv.errors import ArgumentError, PriorError
+from churnsurv.errors import ArgumentError, HorizonError, PriorError
 from churnsurv.models.hierarchical.model import HierarchicalModel
 from churnsurv.models.hierarchical.prior_draws import draw_from_priors
 from churnsurv.models.hierarchical.priors import LKJ, HalfNormal, Normal
@@ -140,7 +140,7 @@ def test_words_tell_return_or_churn_and_what_is_not_told(one_period):
 def test_refusals(one_period):
     with pytest.raises(ArgumentError, match=r"times reach 500 days, the last break of the periods is 400"):
         HierarchicalModel().prior_predictive(one_period, times=[500])
-    with pytest.raises(ArgumentError, match="none below 0"):
+    with pytest.raises(HorizonError, match="no days from zero on"):
         HierarchicalModel().prior_predictive(one_period, times=[-1.0])
     with pytest.raises(PriorError, match=r"name no parameter of the model: slope[\s\S]*parameters are: intercept"):
         HierarchicalModel(priors={"slope": Normal(0, 1)}).prior_predictive(one_period)
