@@ -29,7 +29,8 @@ def _block(match: re.Match[str]) -> str:
     text = match.group(1)
     number = _TAG.search(text)
     label = f'<span class="equation-number">({number.group(1)})</span>' if number else ""
-    return f'<div class="equation">{_math(_TAG.sub("", text), "block")}{label}</div>'
+    formula = f'<div style="flex:1">{_math(_TAG.sub("", text), "block")}</div>'
+    return f'<div class="equation" style="display:flex;align-items:center">{formula}{label}</div>'
 
 
 def on_page_content(content: str, **_: Any) -> str:
