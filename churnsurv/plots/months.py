@@ -92,7 +92,9 @@ def plot_months(
     ends = [min(0.5, float(data["lower"].min())), max(2.0, float(data["upper"].max()))]
     scale = alt.Scale(type="log", domain=ends, nice=False)
     title = f"{paces}, times the average month"
-    y = alt.Y("hazard_ratio:Q", title=title, scale=scale).axis(values=[0.1, 0.2, 0.5, 0.7, 1, 1.4, 2, 5, 10], format="~g")
+    y = alt.Y("hazard_ratio:Q", title=title, scale=scale).axis(
+        values=[0.1, 0.2, 0.5, 0.7, 1, 1.4, 2, 5, 10], format="~g"
+    )
     base = alt.Chart(data).encode(x=x)
     sort = [KNOWN, TO_COME]
     fill = alt.Fill("when:N", scale=alt.Scale(domain=sort, range=[BLUE, "white"]), sort=sort, title="Month")
