@@ -131,7 +131,7 @@ def _noted(result: AnalysisResult, notes: Sequence[str]) -> AnalysisResult:
     return replace(result, notes=tuple(dict.fromkeys((*notes, *result.notes))))
 
 
-@app.command(epilog="Takes about a minute or two. Open churnsurv-demo/report.html afterwards.")
+@app.command(epilog="Takes two or three minutes. Open churnsurv-demo/report.html afterwards.")
 @taking(run=DemoOptions)
 @refusing
 def demo(run: DemoOptions) -> None:

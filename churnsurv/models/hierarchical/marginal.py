@@ -102,20 +102,22 @@ class Laplace:
         matrix[index, index] += density.fixed_curvature(effects[:fixed])
         return 0.5 * (matrix + matrix.T)
 
-    def solve(self, outer: FloatArray, start: FloatArray) -> Inner:
+    def solve(self, outer: FloatArray, start: FloatArray | Inner) -> Inner:
         """Newton's method with halved steps.
 
         Parameters
         ----------
         outer : array of shape (n_sd + n_free,)
             Log standard deviations and free correlations, held fixed.
-        start : array of shape (n_fixed + n_random,)
-            Where to start.
+        start : array of shape (n_fixed + n_random,), or Inner
+            Where to start; from a mode close by, its Hessian leads most of the way, and a new one is taken at the end.
         """
         sd, free = self.split(outer)
         precision = self.prior_precision(sd, free)
-        effects = start
+        effects = start.effects if isinstance(start, Inner) else start
         value, slope = self._value_and_slope(effects, sd, precision)
+        if isinstance(start, Inner):
+            effects, value, slope = self._approach(effects, value, slope, start.factor, sd, precision)
         for _ in range(_NEWTON_STEPS):
             factor = _safe_cholesky(self._curvature(effects, sd, precision))
             step = linalg.cho_solve((factor, True), slope, check_finite=False)
@@ -127,6 +129,28 @@ class Laplace:
                 break
             effects, value, slope = moved, new_value, new_slope
         return Inner(effects, factor, value + self._outer_part(outer, precision) - float(np.log(np.diag(factor)).sum()))
+
+    def _approach(
+        self,
+        effects: FloatArray,
+        value: float,
+        slope: FloatArray,
+        factor: FloatArray,
+        sd: FloatArray,
+        precision: FloatArray,
+    ) -> tuple[FloatArray, float, FloatArray]:
+        """Steps with one Hessian, as long as each is much shorter than the one before."""
+        last = np.inf
+        for _ in range(_NEWTON_STEPS):
+            step = linalg.cho_solve((factor, True), slope, check_finite=False)
+            gain = float(slope @ step)
+            if not _NEWTON_TOLERANCE < gain < 0.1 * last:
+                break
+            moved, new_value, new_slope = self._move(effects, step, value, gain, sd, precision)
+            if not new_value > value:
+                break
+            effects, value, slope, last = moved, new_value, new_slope, gain
+        return effects, value, slope
 
     def _outer_part(self, outer: FloatArray, precision: FloatArray) -> float:
         """Priors of what is outer, on its own scale, and the effects' normalising constant."""
@@ -198,13 +222,13 @@ def marginal_mode(laplace: Laplace, start: FloatArray) -> tuple[FloatArray, Inne
     while gain > _LARGE_GAIN:
         # The search ends by what is left to gain, held against the value itself: it is taken from where it begins, or
         # with a million customers it would end there.
-        latest, begin = [inner.effects], inner
+        latest, begin = [inner], inner
 
-        def minus_value(at: FloatArray, latest: list[FloatArray] = latest, begin: Inner = begin) -> float:
+        def minus_value(at: FloatArray, latest: list[Inner] = latest, begin: Inner = begin) -> float:
             inner = _solved(laplace, at, (latest[0], begin.effects))
             if not math.isfinite(inner.value):
                 return _FAR_BELOW
-            latest[0] = inner.effects
+            latest[0] = inner
             return begin.value - inner.value
 
         found = optimize.minimize(
@@ -224,7 +248,7 @@ def _height(inner: Inner) -> float:
     return inner.value if math.isfinite(inner.value) else -math.inf
 
 
-def _solved(laplace: Laplace, outer: FloatArray, starts: Iterable[FloatArray]) -> Inner:
+def _solved(laplace: Laplace, outer: FloatArray, starts: Iterable[FloatArray | Inner]) -> Inner:
     """Inner mode from the first start that leads to one: a step too far must not spoil all that follow."""
     for start in starts:
         inner = laplace.solve(outer, start)

@@ -87,7 +87,7 @@ def _shape(laplace: Laplace, inner: Inner, outer: FloatArray) -> _Shape:
     """Choose each knee so that the marginal is least skewed, and take the moments there."""
 
     def value(at: FloatArray) -> float:
-        return laplace.solve(at, inner.effects).value
+        return laplace.solve(at, inner).value
 
     rough = hessian_covariance(value, outer)
     spreads = np.sqrt(np.diag(rough))
@@ -222,7 +222,7 @@ def _found(density: LogPosterior, start: FloatArray) -> tuple[Mode, _Shape | Non
     n_sd = density.layout.n_sd
     sd = replace(density.centring, knee=shape.knee).sd(shape.mean[:n_sd])
     free = shape.mean[n_sd:]
-    inner = laplace.solve(np.append(np.log(sd), free), inner.effects)
+    inner = laplace.solve(np.append(np.log(sd), free), inner)
     density = replace(density, centring=_centring(density, inner, sd, free, shape.knee))
     return _mode_at(laplace, density, inner, shape), shape
 
@@ -232,7 +232,7 @@ def _mode_at(laplace: Laplace, density: LogPosterior, inner: Inner, shape: _Shap
 
     def position_at(at: FloatArray) -> FloatArray:
         sd, free = density.centring.sd(at[:n_sd]), at[n_sd:]
-        effects = laplace.solve(np.append(np.log(sd), free), inner.effects).effects
+        effects = laplace.solve(np.append(np.log(sd), free), inner).effects
         return density.position(Natural(effects[:fixed], effects[fixed:], sd, free))
 
     covariance = _inner_covariance(density, inner, density.centring.sd(shape.mean[:n_sd]), shape.mean[n_sd:])
