@@ -291,6 +291,9 @@ SHOPS = {
     "frailty and cure": Shop(_model(frailty="gamma", cure=True, priors=FRAILTY | CURE), COLUMNS, LONG, "gaps"),
     "frailty, late entry": Shop(_model(frailty="gamma", priors=FRAILTY), COLUMNS, LONG, "tenures"),
     "immune, late entry": Shop(_model(cure=True, priors=CURE), COLUMNS, LONG, "tenures"),
+    "frailty and immune, late entry": Shop(
+        _model(frailty="gamma", cure=True, priors=FRAILTY | CURE), COLUMNS, LONG, "tenures"
+    ),
     "weibull": Shop(
         _model(baseline="weibull", shape_groups=("country",), priors={"country_shape_sd": HalfNormal(0.2)}),
         COLUMNS, LONG, "durations",
@@ -299,4 +302,6 @@ SHOPS = {
     "weibull, frailty": Shop(_model(baseline="weibull", frailty="gamma", priors=FRAILTY), COLUMNS, LONG, "durations"),
     "weibull, immune": Shop(_model(baseline="weibull", cure=True, priors=CURE), COLUMNS, LONG, "durations"),
     "lognormal": Shop(_model(baseline="lognormal"), COLUMNS, LONG, "durations"),
+    "lognormal, frailty": Shop(_model(baseline="lognormal", frailty="gamma", priors=FRAILTY), COLUMNS, LONG, "durations"),
+    "lognormal, immune": Shop(_model(baseline="lognormal", cure=True, priors=CURE), COLUMNS, LONG, "durations"),
 }  # fmt: skip
