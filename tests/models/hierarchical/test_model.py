@@ -1,6 +1,6 @@
 """The hierarchical model: refusals before work, seeds, interruption, prediction, frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -262,7 +262,35 @@ def test_a_stop_between_a_step_and_its_statistics_keeps_the_draws(cells, monkeyp
     assert fit.info.n_draws == 4 * fit.posterior["sample_stats"].sizes["draw"] > 0
 
 
-def test_a_stop_during_the_second_try_keeps_the_first(cells):
+def diverging_once(monkeypatch):
+    """A gate that finds a divergence the first time it is asked."""
+    check, asked = sampling.check, []
+
+    def told(posterior, stats):
+        gate = check(posterior, stats)
+        asked.append(1)
+        return replace(gate, divergences=1, messages=("1 transition diverged.",)) if len(asked) == 1 else gate
+
+    monkeypatch.setattr(sampling, "check", told)
+
+
+def test_a_divergence_sets_off_a_second_try_with_smaller_steps(cells, monkeypatch):
+    diverging_once(monkeypatch)
+    sentences = []
+    fit = MODEL.fit(cells, rng=1, draws=500, tune=100, progress=lambda share, sentence: sentences.append(sentence))
+    assert "trying again with smaller steps" in sentences
+    assert fit.posterior["sample_stats"]["mean_tree_accept"].mean() > 0.95
+    assert fit.info.status == "ok"
+
+
+def test_too_few_draws_do_not(cells):
+    sentences = []
+    with pytest.warns(ConvergenceWarning, match="effective draws of"):
+        MODEL.fit(cells, rng=1, draws=20, tune=100, progress=lambda share, sentence: sentences.append(sentence))
+    assert "trying again with smaller steps" not in sentences
+
+
+def test_a_stop_during_the_second_try_keeps_the_first(cells, monkeypatch):
     def stop(share, sentence):
         if "again" in sentence:
             seen.append(share)
@@ -270,8 +298,10 @@ def test_a_stop_during_the_second_try_keeps_the_first(cells):
             raise KeyboardInterrupt
 
     seen = []
-    with pytest.warns(ConvergenceWarning, match="is not whole"):
+    diverging_once(monkeypatch)
+    with pytest.warns(ConvergenceWarning, match="the posterior is not whole"):
         fit = MODEL.fit(cells, rng=1, draws=20, tune=100, progress=stop)
+    assert seen
     assert fit.info.status == "interrupted"
     assert fit.info.n_draws == 80
 
