@@ -9,20 +9,13 @@ The joint log-likelihood is ranked too: Modrák, M. et al. (2023), Bayesian Anal
 
 import argparse
 import datetime as dt
-import hashlib
-import io
 import json
 import multiprocessing
 import platform
-import sys
 import time
-import token
-import tokenize
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -31,9 +24,9 @@ from threadpoolctl import threadpool_limits
 from churnsurv.models.hierarchical import sampling
 from churnsurv.models.hierarchical.density import Natural
 from churnsurv.models.hierarchical.mode import find_mode
-from tests.recovery.sbc_shops import SHOPS, survival_of_new_country
+from tests.recovery.code_run import ROOT, functions_run, hash_of, listed
+from tests.recovery.sbc_compositions import SHOPS, survival_of_new_country
 
-ROOT = Path(__file__).resolve().parents[2]
 REPORT, PAGE = ROOT / "docs/reports/sbc.json", ROOT / "docs/reports/sbc.md"
 COMMAND = "uv run python -m tests.recovery.sbc --write"
 N_RANKS, THIN, TUNE = 100, 2, 150
@@ -56,7 +49,8 @@ def replicate(name, seed):
     problem = shop.bind(table)
     _check_same_parameters(shop.template, problem)
     with threadpool_limits(1):
-        mode = find_mode(problem.density, problem.start)
+        with sampling.quiet():
+            mode = find_mode(problem.density, problem.start)
         drawn = sampling.sample_nuts(
             mode,
             seed=seed,
@@ -114,13 +108,16 @@ class Calibration:
     divergences: int = 0
     replicates: int = 0
     seconds: float = 0.0
+    functions: dict = field(default_factory=dict)
 
-    def add(self, ranks, divergences, seconds):
+    def add(self, ranks, divergences, seconds, functions):
         for quantity, rank in ranks.items():
             self.ranks.setdefault(quantity, []).append(rank)
         self.divergences += divergences
         self.replicates += 1
         self.seconds += seconds
+        for file, names in functions.items():
+            self.functions.setdefault(file, set()).update(names)
 
     def checks(self, bins):
         """Counts in equal bins, p-values of chi-square and of Kolmogorov's test on the ECDF, by quantity."""
@@ -155,8 +152,11 @@ def uniformity(ranks, bins):
 
 
 def timed_replicate(task):
+    """A replicate, how long it took, and which functions it ran."""
     began = time.perf_counter()
-    return *replicate(*task), time.perf_counter() - began
+    with functions_run() as functions:
+        ranks, divergences = replicate(*task)
+    return ranks, divergences, time.perf_counter() - began, functions
 
 
 def calibrate(name, n, mapping=map):
@@ -165,72 +165,6 @@ def calibrate(name, n, mapping=map):
     for one in mapping(timed_replicate, [(name, seed) for seed in range(n)]):
         found.add(*one)
     return found
-
-
-# Of which code -----------------------------------------------------------------------------------------------------
-
-COMPILED = {"fused.py": ("fused_kernels.py",)}
-"""Files whose functions run compiled, where the interpreter does not see them, by the file that calls them."""
-
-
-@contextmanager
-def files_run():
-    """Collect the files of the library's models and hazards in which a function starts."""
-    tool, found = sys.monitoring.PROFILER_ID, set()
-    roots = tuple(str(ROOT / "churnsurv" / part) for part in ("models", "hazards"))
-
-    def started(code, _):
-        if code.co_filename.startswith(roots):
-            found.add(str(Path(code.co_filename).relative_to(ROOT)))
-        return sys.monitoring.DISABLE
-
-    sys.monitoring.use_tool_id(tool, "churnsurv sbc")
-    sys.monitoring.register_callback(tool, sys.monitoring.events.PY_START, started)
-    sys.monitoring.restart_events()
-    sys.monitoring.set_events(tool, sys.monitoring.events.PY_START)
-    try:
-        yield found
-    finally:
-        sys.monitoring.set_events(tool, 0)
-        sys.monitoring.free_tool_id(tool)
-
-
-def files_of(name):
-    """Files that a replicate of a composition runs, its template included."""
-    shop = SHOPS[name]
-    shop.__dict__.pop("template", None)
-    with files_run() as found:
-        replicate(name, 0)
-    for file in list(found):
-        found |= {str(Path(file).with_name(other)) for other in COMPILED.get(Path(file).name, ())}
-    return sorted(found)
-
-
-def code_of(source):
-    """Tokens of a source without comments, docstrings and layout."""
-    kept, last = [], token.NEWLINE
-    tokens = [one for one in tokenize.generate_tokens(io.StringIO(source).readline) if one.type not in _NO_CODE]
-    for one, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
-        alone = last in _BETWEEN and following.type in (token.NEWLINE, token.ENDMARKER)
-        if not (one.type == token.STRING and alone):
-            kept.append(_MARKS.get(one.type, one.string))
-        last = one.type
-    return " ".join(kept)
-
-
-_NO_CODE = (tokenize.COMMENT, tokenize.NL)
-_MARKS = {token.INDENT: ">", token.DEDENT: "<", token.NEWLINE: ";", token.ENDMARKER: ""}
-_BETWEEN = (token.NEWLINE, token.INDENT, token.DEDENT)
-
-
-def hash_of(files):
-    """SHA-256 over the code of files; of one that is gone, over its name."""
-    sums = hashlib.sha256()
-    for file in files:
-        path = ROOT / file
-        text = code_of(path.read_text(encoding="utf-8")) if path.exists() else "gone"
-        sums.update(f"{file}\n{text}\n".encode())
-    return sums.hexdigest()
 
 
 # The report --------------------------------------------------------------------------------------------------------
@@ -243,15 +177,15 @@ def read_report():
 def is_current(name):
     """Whether the report holds this composition as the code now is."""
     entry = read_report()["compositions"].get(name)
-    return entry is not None and entry["hash"] == hash_of(entry["files"])
+    return entry is not None and entry["hash"] == hash_of(entry["functions"])
 
 
-def entry_of(found, files, code):
-    faults = found.faults()
+def entry_of(found):
+    faults, functions = found.faults(), listed(found.functions)
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "hash": code,
-        "files": files,
+        "hash": hash_of(functions),
+        "functions": functions,
         "replicates": found.replicates,
         "seconds_per_replicate": round(found.seconds / found.replicates, 2),
         "divergences": found.divergences,
@@ -313,16 +247,14 @@ def main():
     n = chosen.replicates or (REPLICATES if chosen.write else 4)
     names = [name for name in chosen.names or SHOPS if not (chosen.stale and is_current(name))]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(chosen.processes, mp_context=context) as pool:
-        for name in names:
-            files = files_of(name)
-            code = hash_of(files)
+    for name in names:  # processes of its own: what another has cached would not run again, and not be seen
+        with ProcessPoolExecutor(chosen.processes, mp_context=context) as pool:
             found = calibrate(name, n, pool.map)
-            if chosen.write:
-                write_report({name: entry_of(found, files, code)})
-            print(f"{name}: {found.seconds / n:.2f} s a replicate, {found.divergences} divergent", flush=True)
-            for fault in found.faults() if n >= REPLICATES else []:
-                print(f"  {fault}", flush=True)
+        if chosen.write:
+            write_report({name: entry_of(found)})
+        print(f"{name}: {found.seconds / n:.2f} s a replicate, {found.divergences} divergent", flush=True)
+        for fault in found.faults() if n >= REPLICATES else []:
+            print(f"  {fault}", flush=True)
 
 
 if __name__ == "__main__":

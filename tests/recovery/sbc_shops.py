@@ -1,38 +1,25 @@
-"""Shops whose parameters are drawn from tight priors: one for each composition of the hierarchical model.
+"""Shops whose parameters are drawn from priors, and whose customers live by them.
 
 Nothing of the model's code is used but the names of its parameters: hazards are looked up by label
 (``tests/models/hierarchical/by_hand.py``), and customers live their lives one spell after another.
 """
 
-import itertools
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from churnsurv.models.hierarchical.model import HierarchicalModel
-from churnsurv.models.hierarchical.priors import LKJ, HalfNormal, Normal
 from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.schema import PatternColumn
 from tests.models.conftest import make_cells
 from tests.models.hierarchical.by_hand import FROZEN, Hazards, correlation_matrix, scale_of, values_of
 from tests.models.hierarchical.compositions import spells_of
-from tests.models.hierarchical.stretches import Stretch, cells_of, exact, schema_of
+from tests.models.hierarchical.stretches import cells_of, schema_of
+from tests.recovery.sbc_lives import CENTRE, Ageing, Waiting, contracts, lives
 
 PLAN, COUNTRY = ("basic", "plus"), tuple("ABCDE")
-LEVEL = {
-    "intercept": Normal(-3.0, 0.3),
-    "coef": Normal(0.0, 0.4),
-    "walk_sd": HalfNormal(0.4),
-    "country_effect_sd": HalfNormal(0.4),
-}
-SLOPES = {"country_effect_correlation": LKJ(2.0)}
-FRAILTY, CURE = {"frailty_sd": HalfNormal(0.8)}, {"cure_logit": Normal(-1.0, 0.6)}
-CENTRE = 20.0
-"""Centring time of baselines in continuous time, in days."""
-HORIZON = 20.0
-"""Days at which the survival of a new country's customer is ranked."""
 
 
 @dataclass
@@ -119,7 +106,7 @@ class Shop:
     def bind(self, table):
         """Bind the model; a baseline's centring time stays where it is: a prior that moves with the data has no ranks."""
         problem = self.model.bind(table)
-        if self.kind != "durations":
+        if self.model.baseline == "piecewise":
             return problem
         likelihood = problem.density.likelihood
         likelihood = replace(likelihood, rows=replace(likelihood.rows, t0=CENTRE))
@@ -178,130 +165,3 @@ class Shop:
         mean = days * np.array([wait(row[:-1]).rates[row[-1]] for row in grid])
         table = make_cells(rng.poisson(mean), days, grid[:, :-1], grid[:, -1], columns=columns, breaks=self.breaks)
         return replace(table, schema=self.schema)
-
-
-@dataclass
-class Waiting:
-    """Days until the event at a hazard that is constant in each period; endless if it lies beyond the last break."""
-
-    rates: np.ndarray
-    breaks: tuple
-
-    def __call__(self, hazard):
-        """Invert the cumulative hazard."""
-        for rate, (low, high) in zip(self.rates, itertools.pairwise(self.breaks), strict=True):
-            if hazard < rate * (high - low):
-                return low + hazard / rate
-            hazard -= rate * (high - low)
-        return np.inf
-
-
-@dataclass
-class Ageing:
-    """Days until the event at a hazard of SciPy's distribution, times a ratio."""
-
-    baseline: str
-    ratio: float
-    named: dict
-    of_country: float
-
-    def __call__(self, hazard):
-        return law(self.baseline, self.named, self.of_country).isf(np.exp(-hazard / self.ratio))
-
-
-def law(baseline, named, of_country=0.0):
-    """Distribution of the time to the event at average effects."""
-    if baseline == "weibull":
-        return stats.weibull_min(np.exp(named["log_shape"] + of_country), scale=CENTRE)
-    return stats.lognorm(np.exp(named["log_spread"] + of_country), scale=CENTRE * np.exp(named["location"]))
-
-
-def lives(owner, codes, wait, frailty, share, rng):
-    """Activities of one customer over some days from her first on; after each she may leave for good."""
-    z, now, days, found = frailty(), 0.0, 60.0, []
-    while True:
-        gap = np.inf if rng.random() < share else wait(rng.exponential() / z)
-        seen = exact(min(gap, days - now))
-        found.append(Stretch(owner, len(found) + 1, codes, 0.0, seen, now + gap < days))
-        now += gap
-        if now >= days - 1e-3:
-            return found
-
-
-def contracts(owner, codes, wait, frailty, share, rng):
-    """A contract that was there at some tenure, and is watched from then on; others were gone and are not in the data."""
-    entry = 14.0 * (owner % 3 == 1)
-    while True:
-        end = np.inf if rng.random() < share else wait(rng.exponential() / frailty())
-        if end > entry:
-            stop = exact(min(end, entry + 42.0))
-            return [Stretch(owner, 1, codes, entry, stop, end <= entry + 42.0)]
-
-
-def survival_of_new_country(named, breaks, model):
-    """Probability that an average customer of a country never seen has no event by the horizon, leading axes kept."""
-    width = np.diff(np.minimum(breaks, HORIZON))
-    if model.baseline == "piecewise":
-        risk = np.sum(np.exp(named["intercept"][..., None] + named["walk"]) * width, axis=-1)
-    else:
-        risk = -np.exp(named.get("intercept", 0.0)) * law(model.baseline, named).logsf(HORIZON)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
-    sd = named.get("country_effect_sd", np.zeros_like(risk))
-    sd = sd if sd.ndim == risk.ndim else sd[..., 0]
-    risk = np.exp(sd[..., None] * nodes) * risk[..., None]
-    variance = named["frailty_sd"][..., None] ** 2 if model.frailty else None
-    stays = np.exp(-risk) if variance is None else np.exp(-np.log1p(variance * risk) / variance)
-    stays = stays @ (weights / weights.sum())
-    share = special.expit(named["cure_logit"]) if model.cure else 0.0
-    return share + (1 - share) * stays
-
-
-def _model(formula="plan", **settings):
-    groups, own = settings.pop("groups", ("country",)), settings.pop("priors", {})
-    absent = ["coef"] * (formula == "1") + ["country_effect_sd"] * (not groups)
-    if "baseline" in settings:
-        absent += ["intercept", "walk_sd"]
-        own = TIMES[settings["baseline"]] | own
-    priors = {name: prior for name, prior in LEVEL.items() if name not in absent}
-    return HierarchicalModel(formula, groups=groups, priors=priors | own, **settings)
-
-
-COLUMNS = {"plan": PLAN, "country": COUNTRY}
-MONTHS = tuple(f"{m // 12}-{m % 12 + 1:02}" for m in range(12 * 2022, 12 * 2022 + 25))
-SHORT, LONG = (0.0, 5.0, 10.0, 20.0, 50.0), (0.0, 5.0, 15.0, 30.0, 75.0)
-TIMES = {
-    "weibull": {"intercept": Normal(-0.3, 0.3), "log_shape": Normal(0.0, 0.2)},
-    "lognormal": {"location": Normal(0.3, 0.3), "log_spread": Normal(0.0, 0.2)},
-}
-SHOPS = {
-    "groups": Shop(_model(), COLUMNS, SHORT),
-    "slopes": Shop(_model(groups={"country": "1 + plan"}, priors=SLOPES), COLUMNS, SHORT),
-    "nested": Shop(
-        _model("1", groups=("country", "country:plan"), priors={"country:plan_effect_sd": HalfNormal(0.3)}), COLUMNS, SHORT
-    ),
-    "shapes": Shop(_model(shape_groups=("country",), priors={"country_walk_sd": HalfNormal(0.3)}), COLUMNS, SHORT),
-    "months": Shop(
-        _model("1", groups=(), calendar=True, priors={"month_sd": HalfNormal(0.15), "season_sd": HalfNormal(0.3)}),
-        {"calendar_month": MONTHS},
-        (0.0, 10.0, 30.0),
-        calendar=True,
-    ),
-    "frailty": Shop(_model(frailty="gamma", priors=FRAILTY), COLUMNS, LONG, "gaps"),
-    "cure": Shop(_model(cure=True, priors=CURE), COLUMNS, LONG, "gaps"),
-    "frailty and cure": Shop(_model(frailty="gamma", cure=True, priors=FRAILTY | CURE), COLUMNS, LONG, "gaps"),
-    "frailty, late entry": Shop(_model(frailty="gamma", priors=FRAILTY), COLUMNS, LONG, "tenures"),
-    "immune, late entry": Shop(_model(cure=True, priors=CURE), COLUMNS, LONG, "tenures"),
-    "frailty and immune, late entry": Shop(
-        _model(frailty="gamma", cure=True, priors=FRAILTY | CURE), COLUMNS, LONG, "tenures"
-    ),
-    "weibull": Shop(
-        _model(baseline="weibull", shape_groups=("country",), priors={"country_shape_sd": HalfNormal(0.2)}),
-        COLUMNS, LONG, "durations",
-    ),
-    "weibull, rounded": Shop(_model(baseline="weibull", rounded=7.0), COLUMNS, LONG, "durations"),
-    "weibull, frailty": Shop(_model(baseline="weibull", frailty="gamma", priors=FRAILTY), COLUMNS, LONG, "durations"),
-    "weibull, immune": Shop(_model(baseline="weibull", cure=True, priors=CURE), COLUMNS, LONG, "durations"),
-    "lognormal": Shop(_model(baseline="lognormal"), COLUMNS, LONG, "durations"),
-    "lognormal, frailty": Shop(_model(baseline="lognormal", frailty="gamma", priors=FRAILTY), COLUMNS, LONG, "durations"),
-    "lognormal, immune": Shop(_model(baseline="lognormal", cure=True, priors=CURE), COLUMNS, LONG, "durations"),
-}  # fmt: skip

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from tests.recovery import sbc
-from tests.recovery.sbc import N_RANKS, SHOPS, Calibration, calibrate, code_of, hash_of, is_current, read_report
+from tests.recovery.code_run import functions_run, hash_of, listed
+from tests.recovery.sbc import N_RANKS, SHOPS, Calibration, calibrate, is_current, read_report
 
 FEW, FEW_BINS = 20, 4
 
@@ -39,7 +40,7 @@ def ranked(shift=0.0, spread=1.0, n=sbc.REPLICATES):
     rng, found = np.random.default_rng(3), Calibration("a normal")
     for _ in range(n):
         draws = shift + spread * rng.normal(size=N_RANKS)
-        found.add({"x": int(np.sum(draws < rng.normal())), "y": int(rng.integers(N_RANKS + 1))}, 0, 0.0)
+        found.add({"x": int(np.sum(draws < rng.normal())), "y": int(rng.integers(N_RANKS + 1))}, 0, 0.0, {})
     return found
 
 
@@ -73,48 +74,96 @@ def test_false_alarms_are_as_rare_as_they_should_be():
 # The hash ------------------------------------------------------------------------------------------------------------
 
 SOURCE = '''"""What it is."""
-def f(x):
-    """What it does."""
-    # why
-    return x + 1  # really
+import math, numpy
+_LIMIT = 3
+_OTHER = 4
+class A:
+    """What it holds."""
+    size: int = 1
+    def f(self, x):
+        """What it does."""
+        # why
+        return math.sqrt(x) + _LIMIT + g(self)  # really
+    def not_run(self):
+        return _OTHER
+def g(a):
+    return a.size
 '''
+RUN = {"a.py": ["A.f", "g"]}
 
 
-def test_comments_docstrings_and_layout_are_no_code():
-    other = SOURCE.replace("What it does.", "Something else.").replace("    # why\n", "\n\n")
-    assert code_of(SOURCE) == "; def f ( x ) : ; > ; return x + 1 ; < "
-    assert code_of(other) == code_of(SOURCE)
-    for one, changed in (("+ 1", "+ 2"), ("return", "return '' or"), ("x + 1", "(x + 1)"), ("def f(x)", "def g(x)")):
-        assert code_of(SOURCE.replace(one, changed)) != code_of(SOURCE)
+def hash_of_text(folder, text, functions=RUN):
+    (folder / "a.py").write_text(text, encoding="utf-8")
+    return hash_of(functions, folder)
 
 
-def test_the_hash_is_of_the_files_that_are_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("one", "changed"),
+    [
+        ("What it does.", "Something else."),
+        ("        # why\n", "\n\n"),
+        ("return _OTHER", "return 5"),
+        ("_OTHER = 4", "_OTHER = 5"),
+        ("import math, numpy", "import math"),
+        ("def g(a)", "def h(a):\n    return 1\ndef g(a)"),
+    ],
+)
+def test_comments_layout_and_what_is_not_run_are_no_code(tmp_path, one, changed):
+    assert SOURCE.count(one) == 1
+    assert hash_of_text(tmp_path, SOURCE.replace(one, changed)) == hash_of_text(tmp_path, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("one", "changed"),
+    [
+        ("+ g(self)", "- g(self)"),
+        ("_LIMIT = 3", "_LIMIT = 4"),
+        ("size: int = 1", "size: int = 2"),
+        ("import math, numpy", "import cmath as math"),
+        ("return a.size", "return a.size + 1"),
+        ("    def f", "    @cached\n    def f"),
+    ],
+)
+def test_what_is_run_and_what_it_names_are_code(tmp_path, one, changed):
+    assert SOURCE.count(one) == 1
+    assert hash_of_text(tmp_path, SOURCE.replace(one, changed)) != hash_of_text(tmp_path, SOURCE)
+
+
+def test_compiled_files_count_whole_and_files_that_are_gone_are_seen(tmp_path):
+    whole = {"a.py": ["*"]}
+    changed = SOURCE.replace("return _OTHER", "return 5")
+    assert hash_of_text(tmp_path, changed, whole) != hash_of_text(tmp_path, SOURCE, whole)
+    before = hash_of(RUN, tmp_path)
+    (tmp_path / "a.py").unlink()
+    assert hash_of(RUN, tmp_path) != before
+    base = "churnsurv/models/hierarchical"
+    assert listed({f"{base}/fused.py": {"b", "a"}}) == {
+        f"{base}/baselines/{name}.py": ["*"] for name in ("lognormal", "poisson", "weibull")
+    } | {f"{base}/fused.py": ["a", "b"], f"{base}/fused_kernels.py": ["*"]}
+
+
+def test_the_functions_of_a_replicate_are_seen(monkeypatch):
     monkeypatch.setattr(sbc, "N_RANKS", 5)
     monkeypatch.setattr(sbc, "TUNE", 10)
-    files = sbc.files_of("frailty, late entry")
+    with functions_run() as found:
+        sbc.replicate("frailty, late entry", 0)
     base = "churnsurv/models/hierarchical"
-    assert {f"{base}/{name}.py" for name in ("density", "mode", "units", "cells", "sampling", "linear")} <= set(files)
-    assert {f"churnsurv/hazards/{name}.py" for name in ("frailty", "frailty_parts")} <= set(files)
-    assert f"{base}/vectors.py" in sbc.files_of("slopes")
-    for file in files:
-        copy = tmp_path / file
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text((sbc.ROOT / file).read_text(encoding="utf-8") + "\n# more\n", encoding="utf-8")
-    before = hash_of(files)
-    monkeypatch.setattr(sbc, "ROOT", tmp_path)
-    assert hash_of(files) == before
-    with (tmp_path / files[3]).open("a", encoding="utf-8") as file:
-        file.write("more = 1\n")
-    assert hash_of(files) != before
+    assert {f"{base}/{name}.py" for name in ("density", "mode", "units", "cells", "sampling", "linear")} <= set(found)
+    assert "LogPosterior.value_and_gradient" in found[f"{base}/density.py"]
+    assert "find_mode" in found[f"{base}/mode.py"]
+    assert "unit_terms" in found["churnsurv/hazards/frailty.py"]
+    assert "HierarchicalModel.fit" not in found[f"{base}/model.py"]
+    assert f"{base}/refusals.py" not in found
 
 
 def test_a_report_is_written_and_read_back(tmp_path, monkeypatch):
     monkeypatch.setattr(sbc, "REPORT", tmp_path / "reports/sbc.json")
     monkeypatch.setattr(sbc, "PAGE", tmp_path / "reports/sbc.md")
     assert not is_current("groups")
-    files = ["churnsurv/hazards/poisson.py"]
-    sbc.write_report({"groups": sbc.entry_of(ranked(), files, hash_of(files))})
-    sbc.write_report({"cure": sbc.entry_of(ranked(shift=0.5), files, "other")})
+    right, wrong = ranked(), ranked(shift=0.5)
+    right.functions = wrong.functions = {"churnsurv/hazards/poisson.py": {"poisson_log_likelihood"}}
+    sbc.write_report({"groups": sbc.entry_of(right)})
+    sbc.write_report({"cure": sbc.entry_of(wrong) | {"hash": "other"}})
     assert is_current("groups")
     assert not is_current("cure")
     page = sbc.PAGE.read_text(encoding="utf-8")

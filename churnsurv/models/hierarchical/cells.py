@@ -86,6 +86,15 @@ class CellRows:
         """Second derivative of ``log_hazard + score @ cumulative`` in the dummies' coefficients."""
         return self.linear.gram(score * forward.cumulative)
 
+    def jacobian_of_effects(self, forward: Forward) -> FloatArray:
+        """:meth:`jacobian` in the effects, dense."""
+        return forward.cumulative[:, None] * self.linear.by_effect
+
+    def curvature_of_effects(self, forward: Forward, score: FloatArray) -> FloatArray:
+        """:meth:`curvature` in the effects, dense."""
+        x = self.linear.by_effect
+        return x.T @ ((score * forward.cumulative)[:, None] * x)
+
 
 @dataclass(frozen=True, eq=False)
 class IndependentCells:

@@ -118,3 +118,9 @@ class RowHazards(Protocol):
 
     def curvature(self, forward: Forward, score: FloatArray) -> FloatArray:
         """Second derivative of ``log_hazard + score @ cumulative`` in the dummies' coefficients."""
+
+    def jacobian_of_effects(self, forward: Forward) -> FloatArray:
+        """:meth:`jacobian` in the effects, dense, shape (n_rows, n_fixed + n_random)."""
+
+    def curvature_of_effects(self, forward: Forward, score: FloatArray) -> FloatArray:
+        """:meth:`curvature` in the effects, dense."""

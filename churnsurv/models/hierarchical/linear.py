@@ -135,6 +135,11 @@ class Linear:
     def _effects(self) -> Product:
         return Product(self.transform)
 
+    @cached_property
+    def by_effect(self) -> FloatArray:
+        """Derivative of each row's predictor in all fixed and random effects, shape (n, n_fixed + n_random)."""
+        return np.asarray((self.dummies @ self.transform).toarray())
+
     def eta(self, fixed: FloatArray, random: FloatArray) -> FloatArray:
         """Linear predictor of each row, shape (n,)."""
         return self._rows.times(self._effects.times(np.concatenate([fixed, random])))

@@ -177,10 +177,29 @@ class ParametricRows:
 
     def curvature(self, forward: Forward, score: FloatArray) -> FloatArray:
         """Second derivative of ``log_hazard + score @ cumulative`` in the dummies' coefficients."""
+        return self.cross(self._bend(forward, score))
+
+    def _bend(self, forward: Forward, score: FloatArray) -> FloatArray:
         curves: RowCurves = forward.parts
         log = curves.log_cumulative
         bend = (score * forward.cumulative) * (log.second + log.first[:, None] * log.first)
-        return self.cross(self.weighted_event * curves.log_hazard.second + bend)
+        return np.asarray(self.weighted_event * curves.log_hazard.second + bend)
+
+    def jacobian_of_effects(self, forward: Forward) -> FloatArray:
+        """:meth:`jacobian` in the effects, dense."""
+        first = forward.cumulative * forward.parts.log_cumulative.first
+        return np.asarray(
+            sum(slope[:, None] * one.by_effect for one, slope in zip(self.predictors, first, strict=True))
+        )
+
+    def curvature_of_effects(self, forward: Forward, score: FloatArray) -> FloatArray:
+        """:meth:`curvature` in the effects, dense."""
+        bend, total = self._bend(forward, score), np.zeros((self.n_fixed + self.n_random,) * 2)
+        for k, one in enumerate(self.predictors):
+            for m, other in enumerate(self.predictors[: k + 1]):
+                part = one.by_effect.T @ (bend[k, m][:, None] * other.by_effect)
+                total += part if k == m else part + part.T
+        return total
 
     def cross(self, weight: FloatArray) -> FloatArray:
         """Products of the predictors' dummies, weighted for each pair of predictors.

@@ -14,17 +14,17 @@ from scipy import sparse
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv.hazards.frailty import (
-    CurvedUnitTerms,
     UnitTerms,
     log_event_factor,
     log_event_factor_by_unit,
     unit_terms,
     units_with_more_events,
 )
-from churnsurv.models.hierarchical.cells import CellRows, carried
+from churnsurv.models.hierarchical.cells import CellRows
 from churnsurv.models.hierarchical.likelihood import Forward, RowHazards
 from churnsurv.models.hierarchical.linear import Linear
 from churnsurv.models.hierarchical.products import Product
+from churnsurv.models.hierarchical.unit_curvature import second_derivatives, unit_hessian
 
 _UNITS_AT_ONCE = 8_192
 _MOST_THREADS = 4
@@ -239,31 +239,9 @@ class UnitLikelihood:
             return self.sample(_MOST_UNITS, np.random.default_rng(0)).information(fixed, random, frailty_sd)
         forward = self.rows.forward(fixed, random)
         terms = unit_terms(**self._inputs(forward, fixed, random, frailty_sd), order=2)
-        jacobian = self.rows.jacobian(forward)
-        paths: dict[str, tuple[sparse.csr_array, sparse.csr_array]] = {}
-        for name in self._products:
-            own = getattr(self.units, name)
-            paths[name] = (sparse.csr_array(own @ jacobian), self.rows.transform)
-        if self.cured is not None:
-            paths["logit"] = (self.cured.dummies, self.cured.transform)
-        hessian = carried(self.rows.transform, self.rows.curvature(forward, self._score(terms)))
-        for (a, b), second in _seconds(terms).items():
-            if a in paths and b in paths:
-                hessian += self._crossed(paths[a], paths[b], second, same=a == b)
-        return -hessian
-
-    def _crossed(
-        self,
-        one: tuple[sparse.csr_array, sparse.csr_array],
-        other: tuple[sparse.csr_array, sparse.csr_array],
-        second: FloatArray,
-        *,
-        same: bool,
-    ) -> FloatArray:
-        middle = (one[0].T @ other[0].multiply(self._weighted(second)[:, None]).tocsr()).toarray()
-        half = one[1].T @ middle
-        whole = np.asarray((other[1].T @ half.T).T)
-        return whole if same else whole + whole.T
+        seconds = {pair: self._weighted(values) for pair, values in second_derivatives(terms).items()}
+        matrices = {name: getattr(self.units, name) for name in self._products}
+        return -unit_hessian(self.rows, matrices, self.cured, forward, self._score(terms), seconds)
 
     def pointwise(self, fixed: FloatArray, random: FloatArray, frailty_sd: float | None) -> FloatArray:
         """Log-likelihood of each unit, as often as it counts, shape (n_units,)."""
@@ -288,17 +266,3 @@ class UnitLikelihood:
         events = scale * np.asarray(units.own_events.T @ weight)
         cured = None if self.cured is None else self.cured.take(some)
         return replace(self, rows=self.rows.with_events(events), units=units, cured=cured, scale=scale)
-
-
-def _seconds(terms: CurvedUnitTerms) -> dict[tuple[str, str], FloatArray]:
-    """Second derivatives by what they are taken in."""
-    return {
-        ("certain", "certain"): terms.certain_certain,
-        ("certain", "ambiguous"): terms.certain_ambiguous,
-        ("ambiguous", "ambiguous"): terms.ambiguous_ambiguous,
-        ("certain", "logit"): terms.certain_logit,
-        ("ambiguous", "logit"): terms.ambiguous_logit,
-        ("logit", "logit"): terms.logit_logit,
-        ("before", "before"): terms.entry_entry,
-        ("before", "logit"): terms.entry_logit,
-    }

@@ -156,7 +156,7 @@ class Case:
 
     def in_own_units(self, named):
         """Parameters as a posterior has them: effects of numbers are for one unit."""
-        return self.by_hand.in_own_units(named) if isinstance(self.by_hand, Histories) else named
+        return self.by_hand.hazards.in_own_units(named) if isinstance(self.by_hand, Histories) else named
 
     def log_likelihood(self, named, *, quadrature=False):
         if not isinstance(self.by_hand, Hazards):

@@ -141,6 +141,15 @@ class NumberHazards(Hazards):
         """What one unit of each term counts for."""
         return np.array([self.moments(label)[1] for label in labels])
 
+    def in_own_units(self, named):
+        """Effects per unit of a number."""
+        found = named | ({"coef": named["coef"] / self.scale} if "coef" in named else {})
+        for group, labels in self.slopes.items():
+            if len(labels) > 1:
+                for name in (f"{group}_effect", f"{group}_effect_sd"):
+                    found[name] = named[name] / self.scale_of(labels)
+        return found
+
     def standard(self, labels, columns):
         """Columns of terms, shape (n_terms, n), as effects meet them."""
         moments = [self.moments(label) for label in labels]
@@ -179,15 +188,6 @@ class Histories:
         self.spells = {}
         for k, row in enumerate(rows):
             self.spells.setdefault(row.owner, {}).setdefault(row.spell, []).append(k)
-
-    def in_own_units(self, named):
-        """Effects per unit of a number."""
-        found = named | ({"coef": named["coef"] / self.hazards.scale} if "coef" in named else {})
-        for group, labels in self.hazards.slopes.items():
-            if len(labels) > 1:
-                for name in (f"{group}_effect", f"{group}_effect_sd"):
-                    found[name] = named[name] / self.hazards.scale_of(labels)
-        return found
 
     def _set(self, named):
         self.level = self.hazards.log(named | {"walk": np.zeros((1, 1))} if self.piecewise else named)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from churnsurv.models.hierarchical import unit_curvature
 from churnsurv.models.hierarchical.density import Centring
 from churnsurv.models.hierarchical.layout import walk_basis
 from churnsurv.models.hierarchical.model import HierarchicalModel
@@ -101,6 +102,19 @@ def test_information_is_that_of_finite_differences(case):
     found = density.likelihood.information(fixed, random, frailty_sd)
     numeric = -differences(slope, np.concatenate([fixed, random]))
     np.testing.assert_allclose(found, numeric, rtol=1e-5, atol=1e-6 * np.abs(found).max())
+
+
+@pytest.mark.parametrize("name", [*WATCHED, *(name for name in ROWED if "frailty" in name or "cure" in name)])
+def test_information_is_the_same_through_sparse_matrices(name, monkeypatch):
+    """The road of very many effects, beside that of few, which the test above takes."""
+    case = cached_case(name)
+    density = case.problem.density
+    at = natural_parts(density, case.positions(1, seed=2)[0])
+    dense = density.likelihood.information(*at)
+    monkeypatch.setattr(unit_curvature, "_DENSE", 0)
+    monkeypatch.setattr(unit_curvature, "_dense_hessian", None)
+    sparse = density.likelihood.information(*at)
+    np.testing.assert_allclose(sparse, dense, rtol=1e-10, atol=1e-11 * np.abs(dense).max())
 
 
 def test_pointwise_adds_up_to_the_value(case):

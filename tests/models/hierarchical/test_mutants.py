@@ -64,6 +64,8 @@ MUTANTS = {
         ("plain", '"events_by_period": self.events.sum(axis=0)', '"events_by_period": self.exposure.sum(axis=0)'),
         ("plain", "random_a + random_b, 0.0", "random_a, 0.0"),
         ("plain", "own + mixed + mixed.T", "own"),
+        ("frailty", "forward.cumulative[:, None] * self.linear.by_effect", "self.linear.by_effect"),
+        ("frailty", "(score * forward.cumulative)[:, None] * x", "score[:, None] * x"),
     ],
     f"{MODELS}.units": [
         ("frailty", "forward.log_hazard + factor + float(", "forward.log_hazard + float("),
@@ -76,8 +78,12 @@ MUTANTS = {
         ("immune, late", '"immune": units.immune', '"immune": False'),
         ("frailty, late", '"before": terms.by_entry', '"before": 0.0 * terms.by_entry'),
         ("cure", "by_fixed + more_fixed", "by_fixed"),
-        ("frailty, cure", "whole if same else whole + whole.T", "whole"),
+    ],
+    f"{MODELS}.unit_curvature": [
+        ("frailty, cure", "whole if a == b else whole + whole.T", "whole"),
         ("immune, late", '("before", "logit"): terms.entry_logit,', ""),
+        ("cure", "paths[\"logit\"] = cured.by_effect", "pass"),
+        ("frailty", "(second[:, None] * paths[b])", "paths[b]"),
     ],
     f"{MODELS}.cell_problem": [
         ("cure", "else customers.has_last", "else ~customers.has_last"),
