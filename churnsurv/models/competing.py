@@ -27,6 +27,7 @@ from churnsurv.models.competing_info import check_different, further_uniform, jo
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.competing_schema import common_schema
 from churnsurv.models.competing_times import PartTimes, UnitTimes, common_unit, n_parts, points_within, units_ahead
+from churnsurv.tables.open_spells import OpenSpells
 from churnsurv.tables.schema import CellSchema
 
 if TYPE_CHECKING:
@@ -315,6 +316,25 @@ class CompetingFits:
         told = {cause: frame for cause, frame in frames.items() if len(frame)} or frames
         return pd.concat(told, names=["cause"])
 
+    def parameters(self, ci_prob: float = 0.90) -> pd.DataFrame:
+        """Parameters that are no hazard ratios, of every hierarchical fit; empty where there is none.
+
+        Parameters
+        ----------
+        ci_prob : float
+            Probability of the equal-tailed intervals.
+
+        Returns
+        -------
+        DataFrame
+            As :meth:`HierarchicalFit.parameters`, with the column ``cause`` in front.
+        """
+        import pandas as pd
+
+        told = {cause: fit.parameters(ci_prob) for cause, fit in self.fits.items() if hasattr(fit, "parameters")}
+        frames = [pd.DataFrame({"cause": cause, **frame}) for cause, frame in told.items()]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"cause": []})
+
     def save(self, path: str | Path) -> None:
         """Write the fits to one file, at once or not at all; see :func:`churnsurv.load`."""
         from churnsurv.models.saved import save
@@ -324,6 +344,16 @@ class CompetingFits:
     def _rows(self, fit: SurvivalFit, rows: PatternRows) -> Any:
         """Rows in the cells of one fit: themselves, where these are the common ones."""
         return rows if rows.schema.columns == fit.schema.columns else CauseRows.of(rows, fit.schema)
+
+    def _views(self, rows: ReachedRows) -> dict[str, CauseRows]:
+        """Rows in the cells of each fit; refused where they should say what is behind them and do not."""
+        if self.uses_history and isinstance(rows, OpenSpells) and rows.history is None:
+            raise ArgumentError(
+                f"a fit tells customers apart by what they did, and these {len(rows)} rows do not say what is behind them.",
+                consequence="Every one of them would be taken for a new customer.",
+                hint="OpenSpells.batches(spells, fits.schema, history=True)",
+            )
+        return {cause: CauseRows.of(rows, fit.schema) for cause, fit in self.fits.items()}
 
     def _positions(self, draws: IntArray | None) -> dict[str, IntArray]:
         """Draw of each fit that goes with each of the common draws."""
@@ -353,7 +383,7 @@ class CompetingFits:
         if self._unit is not None:
             gone = self._incidence(rows, until, draws, quantile)
             return np.maximum(1.0 - added(np.moveaxis(gone, -1, 0)), 0.0)
-        views = {cause: CauseRows.of(rows, fit.schema) for cause, fit in self.fits.items()}
+        views = self._views(rows)
         survive = _alone if quantile is None else _at_quantile(quantile)
         alone = self._survivals(views, np.asarray(until, float), self._positions(draws), survive)
         return np.asarray(np.prod(alone, axis=0))
@@ -362,7 +392,7 @@ class CompetingFits:
         self, rows: ReachedRows, until: FloatArray, draws: IntArray | None, quantile: FloatArray | None
     ) -> FloatArray:
         positions = self._positions(draws)
-        views = {cause: CauseRows.of(rows, fit.schema) for cause, fit in self.fits.items()}
+        views = self._views(rows)
         reached = np.asarray(rows.reached, float)
         until = np.maximum(np.asarray(until, float), reached[:, None])
         parts, n_times = self._plan(views, reached, until)

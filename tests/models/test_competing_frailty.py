@@ -9,7 +9,9 @@ import pytest
 from scipy import integrate
 from scipy.special import expit
 
+from churnsurv.errors import ArgumentError
 from churnsurv.models.competing import CompetingFits
+from churnsurv.models.competing_rows import CauseRows
 from churnsurv.models.competing_times import points_within
 from churnsurv.models.hierarchical.model import HierarchicalModel
 from churnsurv.tables.contracts import Cancellation
@@ -42,6 +44,11 @@ def competing(kind="frailty"):
     )
 
 
+def patterns(reached, schema):
+    """Rows of which nothing is known but how long they have lasted: no customers, so none whose past is missing."""
+    return CauseRows.of(rows(reached, schema), schema)
+
+
 def survival(kind, t):
     """Of the first cause alone, from zero on."""
     if kind == "frailty":
@@ -72,18 +79,18 @@ def test_incidences_are_the_integral(kind, reached):
     """Sharing a whole period by one ratio would be 0.1 and more off."""
     fits = competing(kind)
     for until in (60.0, 200.0, 360.0):
-        found = fits.cumulative_incidence(rows([reached], fits.schema), np.array([[until]]))[0, 0, 0]
+        found = fits.cumulative_incidence(patterns([reached], fits.schema), np.array([[until]]))[0, 0, 0]
         assert found == pytest.approx(by_quadrature(kind, reached, until), abs=2.5e-4)
-        left = fits.conditional_survival(rows([reached], fits.schema), np.array([[until]]))[0, 0, 0]
+        left = fits.conditional_survival(patterns([reached], fits.schema), np.array([[until]]))[0, 0, 0]
         assert found.sum() + left == pytest.approx(1.0, abs=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["frailty", "cure"])
 def test_an_answer_does_not_depend_on_what_else_is_asked(kind):
     fits = competing(kind)
-    alone = fits.cumulative_incidence(rows([0.0], fits.schema), np.array([[200.0]]))[0, 0, 0]
-    every = fits.cumulative_incidence(rows([0.0], fits.schema), np.arange(1.0, 361.0)[None])[0, 0]
-    farther = fits.cumulative_incidence(rows([0.0], fits.schema), np.array([[200.0, 365.0]]))[0, 0, 0]
+    alone = fits.cumulative_incidence(patterns([0.0], fits.schema), np.array([[200.0]]))[0, 0, 0]
+    every = fits.cumulative_incidence(patterns([0.0], fits.schema), np.arange(1.0, 361.0)[None])[0, 0]
+    farther = fits.cumulative_incidence(patterns([0.0], fits.schema), np.array([[200.0, 365.0]]))[0, 0, 0]
     assert every[199] == pytest.approx(alone, abs=2e-4)
     assert farther == pytest.approx(alone, abs=1e-14)
     assert (np.diff(every, axis=0) >= 0).all()
@@ -137,11 +144,29 @@ def in_units(variance):
 def test_in_units_the_hazard_of_the_unit_counts_once(reached):
     """Of a customer without earlier contracts a history says nothing that the time reached does not: two roads."""
     fits = in_units(1.5)
-    plain = rows([reached], fits.schema)
+    plain, known = patterns([reached], fits.schema), rows([reached], fits.schema)
     history = History(
         place=np.zeros(1, int), start=np.zeros(1), stop=np.array([reached]), event=np.zeros(1, int),
         codes=np.zeros((1, 0), int), values=(), outside=np.zeros(1, bool), current=np.ones(1, bool), entry=np.zeros(1),
     )  # fmt: skip
     until = reached + np.array([[1.0, 20.0, 100.0]])
     for ask in (fits.cumulative_incidence, fits.conditional_survival):
-        np.testing.assert_allclose(ask(replace(plain, history=history), until), ask(plain, until), rtol=1e-12)
+        np.testing.assert_allclose(ask(replace(known, history=history), until), ask(plain, until), rtol=1e-12)
+
+
+def test_customers_without_their_past_are_refused():
+    fits = competing("frailty")
+    for ask in (fits.conditional_survival, fits.cumulative_incidence):
+        with pytest.raises(ArgumentError, match="these 2 rows do not say what is behind them") as caught:
+            ask(rows([0.0, 40.0], fits.schema), np.full((2, 1), 100.0))
+        assert "history=True" in caught.value.hint
+
+
+def test_parameters_of_all_causes_stand_below_each_other():
+    fits = competing("frailty")
+    told = fits.parameters()
+    assert set(told["cause"]) <= {"quit", "unpaid"}
+    frailty = told[told["parameter"] == "frailty_sd"]
+    assert frailty["cause"].tolist() == ["quit"]
+    assert frailty["median"].item() == pytest.approx(np.sqrt(VARIANCE))
+    assert told.columns[0] == "cause"

@@ -138,7 +138,7 @@ def check_progress(progress: object) -> None:
         )
 
 
-def check_rows(fit: HierarchicalFit, rows: object, call: str) -> None:
+def check_rows(fit: HierarchicalFit, rows: object, call: str, *, reached: bool = False) -> None:
     """Refuse what is no rows of patterns, or of customers.
 
     Parameters
@@ -149,13 +149,15 @@ def check_rows(fit: HierarchicalFit, rows: object, call: str) -> None:
         As given.
     call : str
         What was asked, to be written in the hint after ``fit.``: ``"expected_remaining_lifetime(rows, 90)"``.
+    reached : bool
+        Whether rows must say how long each spell has lasted.
 
     Raises
     ------
     DataTypeError
         With the call that makes rows.
     """
-    needed = ("schema", "codes", "reached") if call.startswith("expected") else ("schema", "codes")
+    needed = ("schema", "codes", "reached") if reached else ("schema", "codes")
     if all(hasattr(rows, name) for name in needed):
         return
     how = "".join([", history=True"] * fit.uses_history + [", months=True"] * fit.carries_months)

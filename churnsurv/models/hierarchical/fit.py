@@ -15,6 +15,7 @@ from churnsurv.errors import ArgumentError, CellMismatchError
 from churnsurv.models.base import FitInfo, NamedRows, PatternRows, ReachedRows
 from churnsurv.models.formula import Effects
 from churnsurv.models.hierarchical import curves, known, lifetimes
+from churnsurv.models.hierarchical.arguments import check_rows
 from churnsurv.models.hierarchical.counts import Counts, counts_of
 from churnsurv.models.hierarchical.mixing import (
     gone_given,
@@ -159,6 +160,7 @@ class HierarchicalFit:
         return Predictor(self.structure, self.schema, self.model.baseline, self._flat, self.seed)
 
     def _check_rows(self, rows: PatternRows) -> IntArray:
+        check_rows(self, rows, "unseen(rows)")
         if rows.schema is not self.schema and rows.schema.columns != self.schema.columns:
             raise CellMismatchError(
                 "the rows were put into other cells than the fit's.",
@@ -187,7 +189,7 @@ class HierarchicalFit:
         UnseenLevelError
             With the first five rows.
         """
-        known.refuse_unseen(self.unseen(rows), rows.codes)
+        known.refuse_unseen(self.structure, rows, self.unseen(rows))
 
     def n_at_risk(self, times: FloatArray, rows: PatternRows | None = None) -> IntArray:
         """Training spells at risk at the end of the period that holds each time, 0 beyond the last.
@@ -245,6 +247,7 @@ class HierarchicalFit:
             with an unseen level of a fixed effect (see :meth:`unseen`). A frailty, a cured share and the effect of a
             group never seen are integrated out, as ratios of integrals within each draw.
         """
+        check_rows(self, rows, "conditional_survival(rows, until)", reached=True)
         codes, picked = self._check_rows(rows), self._draws(draws)
         reached = np.asarray(rows.reached, float)[:, None]
         until = np.maximum(np.asarray(until, float), reached)
@@ -311,6 +314,7 @@ class HierarchicalFit:
         """
         if not self.model.cure:
             raise ArgumentError("the model has no cured share.", hint="HierarchicalModel(…, cure=True)")
+        check_rows(self, rows, "probability_gone(rows)", reached=True)
         picked = self._draws(draws)
         past, variance = self._past(rows, picked), self._mixing(picked)[0]
         logit = cast(FloatArray, self._mixing(picked)[1])

@@ -39,7 +39,7 @@ def restricted_mean(fit: HierarchicalFit, rows: PatternRows, horizon: float) -> 
 
 def remaining(fit: HierarchicalFit, rows: OpenSpells, horizon: float) -> xr.DataArray:
     """Days without the event ahead of each customer; see :meth:`HierarchicalFit.expected_remaining_lifetime`."""
-    check_rows(fit, rows, "expected_remaining_lifetime(rows, 90)")
+    check_rows(fit, rows, "expected_remaining_lifetime(rows, 90)", reached=True)
     days = days_ahead(fit, rows, horizon)
     return labelled(fit, days[..., None], rows, np.array([horizon]), "remaining_lifetime").isel(time=0, drop=True)
 

@@ -150,17 +150,21 @@ def _weibull_log_hazard(times: FloatArray, shape: list[Any]) -> Any:
 
 
 def _lognormal_cumulative(times: FloatArray, shape: list[Any]) -> Any:
-    from pymc.distributions.dist_math import normal_lccdf
-
-    return -normal_lccdf(0.0, 1.0, _standardised(times, shape))
+    return -_normal_log_survival(_standardised(times, shape))
 
 
 def _lognormal_log_hazard(times: FloatArray, shape: list[Any]) -> Any:
-    from pymc.distributions.dist_math import normal_lccdf
-
     z = _standardised(times, shape)
     log_density = -0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - shape[1] - np.log(times)
-    return log_density - normal_lccdf(0.0, 1.0, z)
+    return log_density - _normal_log_survival(z)
+
+
+def _normal_log_survival(z: Any) -> Any:
+    """PyMC's ``normal_lccdf`` takes the root of two in single precision, and has no slope far below zero."""
+    import pytensor.tensor as pt
+
+    above, below = pt.maximum(z, 0.0) / np.sqrt(2.0), pt.maximum(-z, 0.0) / np.sqrt(2.0)
+    return pt.switch(z > 0.0, pt.log(pt.erfcx(above)) - above**2 - np.log(2.0), pt.log1p(-0.5 * pt.erfc(below)))
 
 
 def _standardised(times: FloatArray, shape: list[Any]) -> Any:

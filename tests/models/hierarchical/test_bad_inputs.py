@@ -313,6 +313,9 @@ def test_what_a_fit_is_told_and_asked(fit, frame, spells, rows, cells):
     for bad in (spells, cells):
         with pytest.raises(DataTypeError, match="which the fit cannot read") as caught:
             fit.expected_remaining_lifetime(bad, 90)
+        for call in (lambda bad=bad: fit.conditional_survival(bad, [[30]]), lambda bad=bad: fit.unseen(bad.frame())):
+            with pytest.raises(DataTypeError, match="which the fit cannot read"):
+                call()
         assert follow(caught.value.hint, spells=spells, fit=fit).sizes["customer"] == len(rows)
 
 

@@ -138,8 +138,12 @@ def test_flags_of_new_groups_and_unseen_levels(fit, rows, cells):
     found = fit.conditional_survival(odd, np.full((2, 1), 10.0))
     assert np.isnan(found[:, 0]).all()
     assert np.isfinite(found[:, 1]).all()
-    with pytest.raises(UnseenLevelError, match="1 of 2 rows"):
+    with pytest.raises(UnseenLevelError, match="1 of 2 rows") as caught:
         fit.refuse_unseen(odd)
+    name = cells.schema.columns[0].name
+    assert caught.value.column == name
+    assert caught.value.rows == ({"customer_id": "c0", name: "a level not in the fit's data"},)
+    assert f"groups=({name!r},)" in caught.value.hint
 
 
 def integral(risk, sd):
