@@ -49,7 +49,7 @@ def inverse_mills(z: FloatArray) -> FloatArray:
     >>> inverse_mills(np.array([0.0, 100.0])).round(3)
     array([  0.798, 100.01 ])
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):  # a sampler's step too far may end at infinity
         return np.asarray(np.sqrt(2.0 / np.pi) / special.erfcx(z / np.sqrt(2.0)))
 
 

@@ -98,3 +98,8 @@ def test_the_inverse_mills_ratio_lies_between_its_bounds():
     found, rounding = lognormal.inverse_mills(z), 1e-15
     assert (found >= (3 * z + np.sqrt(z * z + 8)) / 4 * (1 - rounding)).all()
     assert (found <= (z + np.sqrt(z * z + 4)) / 2 * (1 + rounding)).all()
+
+
+def test_far_out_the_inverse_mills_ratio_is_endless_and_says_nothing():
+    assert lognormal.inverse_mills(np.array([np.inf, -np.inf])).tolist() == [np.inf, 0.0]
+    assert lognormal.log_inverse_mills(np.array([np.inf, -np.inf])).tolist() == [np.inf, -np.inf]

@@ -9,7 +9,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("churnsurv/models/", "churnsurv/hazards/")
 """Where posteriors are made."""
-REFUSALS = tuple(f"churnsurv/models/hierarchical/{name}.py" for name in ("arguments", "refusals", "unsuited"))
+REFUSALS = (
+    "churnsurv/models/base.py",
+    *(f"churnsurv/models/hierarchical/{name}.py" for name in ("arguments", "refusals", "unsuited")),
+)
 """Files that only refuse: what they let through is not changed by them."""
 WHOLE = "*"
 COMPILED = {

@@ -11,7 +11,6 @@ from tests.recovery.sbc import N_RANKS, SHOPS, Calibration, calibrate, is_curren
 FEW, FEW_BINS = 20, 4
 
 
-@pytest.mark.skipif(not sbc.REPORT.exists(), reason=f"no calibration has been reported yet: {sbc.COMMAND}")
 @pytest.mark.parametrize("name", SHOPS)
 def test_the_report_is_of_this_code_and_without_fault(name):
     entry = read_report()["compositions"].get(name)
