@@ -1,0 +1,1 @@
+"""Scores of predicted risk against what happened: on arrays, under censoring, delayed entry and ties."""
