@@ -294,8 +294,8 @@ class SurvivalFit(Protocol):
         """Write the fit to one file, at once or not at all."""
 
 
-FitsOn = Literal["cells", "spells", "episodes"]
-"""Table a model learns from. Episodes are made of periods or spells where these are given."""
+FitsOn = Literal["cells", "spells", "episodes", "periods"]
+"""Table a model learns from. Episodes and whole periods are made of periods or spells where these are given."""
 
 
 class SurvivalModel(Protocol):
@@ -316,6 +316,7 @@ SUPPORT: dict[str, tuple[str, frozenset[str]]] = {
     "KaplanMeierModel": ("spells", frozenset({"entry"})),
     "CoxModel": ("episodes", frozenset({"entry", "time_varying", "weights", "strata"})),
     "WeibullModel": ("episodes", frozenset({"entry", "time_varying", "weights", "interval"})),
+    "DiscreteHazardModel": ("periods", frozenset({"entry", "weights"})),
 }
 """Table and abilities of each model; what a refusal names as the way out."""
 
@@ -323,14 +324,25 @@ _HINTS = {
     "cells": "CellTable.from_periods(PeriodTable.from_spells(spells)) makes cells.",
     "spells": "SpellTable.from_events(log, window, churn) makes spells.",
     "episodes": "PeriodTable.from_spells(spells, features=[...]) makes rows with covariates; spells do without.",
+    "periods": "PeriodTable.from_spells(spells, features=[...]) makes periods.",
 }
-_EATEN = {"cells": ("cells",), "spells": ("spells",), "episodes": ("episodes", "periods", "spells")}
+_EATEN = {
+    "cells": ("cells",),
+    "spells": ("spells",),
+    "episodes": ("episodes", "periods", "spells"),
+    "periods": ("whole periods", "periods", "spells"),
+}
 
 
 def _table_kind(table: object) -> str:
-    return {"CellTable": "cells", "SpellTable": "spells", "PeriodTable": "periods", "Episodes": "episodes"}.get(
-        type(table).__name__, type(table).__name__
-    )
+    kinds = {
+        "CellTable": "cells",
+        "SpellTable": "spells",
+        "PeriodTable": "periods",
+        "Episodes": "episodes",
+        "PersonPeriods": "whole periods",
+    }
+    return kinds.get(type(table).__name__, type(table).__name__)
 
 
 def _needs(table: Any, kind: str) -> frozenset[str]:
@@ -345,7 +357,7 @@ def _needs(table: Any, kind: str) -> frozenset[str]:
         needed |= {"entry"} if np.any(arrays["entry"] > 0) else set()
         needed |= {"causes"} if np.any(arrays["event"] > 1) else set()
         needed |= {"weights"} if "weight" in arrays else set()
-    if kind == "episodes":
+    if kind in ("episodes", "whole periods"):
         needed |= {"weights"} if table.weight is not None else set()
         needed |= {"causes"} if np.any(table.event > 1) else set()
     return frozenset(needed)
@@ -354,7 +366,7 @@ def _needs(table: Any, kind: str) -> frozenset[str]:
 def _one_cause(table: Any, kind: str) -> str:
     """How to keep one cause of a table, as a call."""
     owner = table.spells if kind == "periods" else table.schema if hasattr(table, "schema") else table
-    table_of = "Episodes.from_periods(periods)" if kind == "periods" else kind
+    table_of = {"periods": "Episodes.from_periods(periods)", "whole periods": "rows"}.get(kind, kind)
     return f'{table_of}.with_cause("{owner.churn.causes[0]}") keeps one cause and lets the others censor.'
 
 

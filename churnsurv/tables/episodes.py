@@ -171,7 +171,7 @@ def _read(periods: PeriodTable, schema: CellSchema, binned: frozenset[str]) -> E
     where = _outside(schema, binned)
     columns = "".join(f", {quote(name)}" for name in names)
     weight = ", weight" if spells.weighted else ""
-    rows = _joined(periods)
+    rows = joined_sql(periods)
     known = f"known AND NOT ({where})"
     table = engine.arrow(
         f"SELECT id, customer_id, spell, start_us / {DAY_US}.0 AS start, stop_us / {DAY_US}.0 AS stop, event{columns}{weight}"
@@ -182,7 +182,7 @@ def _read(periods: PeriodTable, schema: CellSchema, binned: frozenset[str]) -> E
         raise EmptyDataError(
             "no row has all its features known.", hint="use a longer window, or features that look back less far."
         )
-    coded = [_column(column, data[column.name]) for column in schema.columns]
+    coded = [coded_column(column, data[column.name]) for column in schema.columns]
     return Episodes(
         schema=schema,
         customer_id=data["customer_id"].astype(object),
@@ -199,7 +199,7 @@ def _read(periods: PeriodTable, schema: CellSchema, binned: frozenset[str]) -> E
     )
 
 
-def _joined(periods: PeriodTable) -> str:
+def joined_sql(periods: PeriodTable) -> str:
     """SQL text of the rows with features; periods matter only where features are taken anew in each."""
     if periods.as_of == "period":
         return periods.sql
@@ -219,7 +219,8 @@ def _outside(schema: CellSchema, binned: frozenset[str]) -> str:
     return " OR ".join(tests) or "FALSE"
 
 
-def _column(column: PatternColumn, raw: np.ndarray) -> tuple[IntArray, FloatArray | None]:
+def coded_column(column: PatternColumn, raw: np.ndarray) -> tuple[IntArray, FloatArray | None]:
+    """Position of each level, and the number behind it (``None`` for text)."""
     if column.edges is None:
         return column.code_levels(np.where(raw == None, column.blank, raw)), None  # noqa: E711 - elementwise
     values = raw.astype(np.float64)
