@@ -42,11 +42,14 @@ _HOMES = {
     "CoxModel": "churnsurv.models.cox",
     "WeibullModel": "churnsurv.models.weibull",
     "KaplanMeierModel": "churnsurv.models.kaplan_meier",
+    "DiscreteHazardModel": "churnsurv.models.discrete",
     "CompetingFits": "churnsurv.models.competing",
     "compare": "churnsurv.models.hierarchical.comparison",
     "load": "churnsurv.models.saved",
     "churn_risk": "churnsurv.risk.predict",
     "as_of_check": "churnsurv.risk.checks",
+    "backtest": "churnsurv.risk.backtest",
+    "leaderboard": "churnsurv.risk.leaderboard",
     "report": "churnsurv.report.html",
     "load_online_retail": "churnsurv.datasets.online_retail",
     "simulate_shop": "churnsurv.datasets.shop",
@@ -59,13 +62,16 @@ if TYPE_CHECKING:
     from churnsurv.errors import ChurnsurvError as ChurnsurvError
     from churnsurv.models.competing import CompetingFits as CompetingFits
     from churnsurv.models.cox import CoxModel as CoxModel
+    from churnsurv.models.discrete import DiscreteHazardModel as DiscreteHazardModel
     from churnsurv.models.hierarchical.comparison import compare as compare
     from churnsurv.models.hierarchical.model import HierarchicalModel as HierarchicalModel
     from churnsurv.models.kaplan_meier import KaplanMeierModel as KaplanMeierModel
     from churnsurv.models.saved import load as load
     from churnsurv.models.weibull import WeibullModel as WeibullModel
     from churnsurv.report.html import report as report
+    from churnsurv.risk.backtest import backtest as backtest
     from churnsurv.risk.checks import as_of_check as as_of_check
+    from churnsurv.risk.leaderboard import leaderboard as leaderboard
     from churnsurv.risk.predict import churn_risk as churn_risk
     from churnsurv.tables.bins import Quantiles as Quantiles
     from churnsurv.tables.cells import CellTable as CellTable

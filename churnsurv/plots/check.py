@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from churnsurv.hazards.scoring.share_intervals import wilson_interval
 from churnsurv.plots.style import BLUE, INK, MUTED, SMALL, VERMILION, WIDE, finish, layered
 
 if TYPE_CHECKING:
@@ -16,44 +16,6 @@ if TYPE_CHECKING:
 
 _MOST_DIGITS: Final = 2
 _HALF: Final = 0.5
-
-
-def wilson_interval(n_events: float, n: float, *, ci_prob: float = 0.90) -> tuple[float, float]:
-    """Interval of a proportion that stays sensible near 0 and 1.
-
-    Parameters
-    ----------
-    n_events : float
-        How many of ``n``, 0 <= n_events <= n.
-    n : float
-        Out of how many, > 0.
-    ci_prob : float
-        Probability of the interval.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end in [0, 1].
-
-    References
-    ----------
-    .. [1] Wilson, E. B. (1927). Probable inference, the law of succession, and statistical
-       inference. *JASA* 22, 209-212.
-    .. [2] Brown, L. D., Cai, T. T. and DasGupta, A. (2001). Interval estimation for a binomial
-       proportion. *Statistical Science* 16, 101-133.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson_interval(0, 10, ci_prob=0.95)]
-    [0.0, 0.278]
-    """
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + ci_prob) / 2))
-    share = n_events / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def as_of_check_data(check: AsOfCheck) -> pd.DataFrame:
@@ -76,7 +38,7 @@ def as_of_check_data(check: AsOfCheck) -> pd.DataFrame:
     rows = []
     parts = [part for part in check.bins if part.n >= SMALL]
     for part, label in zip(parts, _labels(parts), strict=True):
-        lower, upper = wilson_interval(part.observed, part.n, ci_prob=check.ci_prob)
+        lower, upper = wilson_interval(part.observed / part.n, part.n, check.ci_prob)
         rows.append(
             {
                 "bin": label,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,22 +11,18 @@ import numpy as np
 
 from churnsurv._typing import IntArray
 from churnsurv.errors import ApproximationWarning, ArgumentError
-from churnsurv.models.competing import CompetingFits
-from churnsurv.models.grammar import nearest
 from churnsurv.risk.predict import Progress, churn_risk, read_horizons
+from churnsurv.risk.recipes import Recipe
 from churnsurv.tables.bins import Bins
-from churnsurv.tables.cells import CellTable
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.engines import quote
-from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.features import Feature
-from churnsurv.tables.periods import Calendar, PeriodTable
 from churnsurv.tables.schema import AsOf
 from churnsurv.tables.spells import SpellTable
 from churnsurv.tables.window import DAY_US, moment_of, read_zone
 
 if TYPE_CHECKING:
-    from churnsurv.models.base import SurvivalFit, SurvivalModel
+    from churnsurv.models.base import SurvivalModel
     from churnsurv.risk.table import RiskTable
 
 _CONTRACT_DAYS = 90.0
@@ -195,16 +190,14 @@ def as_of_check(
             f"these spells count the {spells.cause} alone; what happened is decided by every cause.",
             hint="pass the whole table of spells.",
         )
-    given = dict(settings or {})
-    _check_settings(given, model.values() if isinstance(model, Mapping) else [model])
+    recipe = Recipe(
+        model, tuple(features), bins, None if breaks is None else tuple(breaks), as_of, dict(settings or {})
+    )
     days = _horizon(spells, horizon)
     cutoff = _cutoff(spells, days)
     moment = moment_of(cutoff)
     then = SpellTable.from_events(spells.log.before(moment), spells.window.ending(moment), spells.churn)
-    models = model if isinstance(model, Mapping) else dict.fromkeys(then.churn.causes, model)
-    months: Calendar | None = "month" if any(getattr(one, "calendar", False) for one in models.values()) else None
-    periods = _periods(then, features, breaks, days if as_of == "landmark" else None, months)
-    fit = _fit(then, models, periods, bins, {**given, "rng": rng}, progress)
+    fit = recipe.fit(then, horizon=days, rng=rng, progress=progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ApproximationWarning)  # said once for the main fit
         risk = churn_risk(fit, then, [days], ci_prob=ci_prob, rng=rng, allow_unreliable=True)
@@ -224,22 +217,6 @@ def _horizon(spells: SpellTable, horizon: float | None) -> float:
     return horizons[0]
 
 
-def _check_settings(settings: Mapping[str, Any], models: Iterable[SurvivalModel]) -> None:
-    """Refuse what some model's fit does not take, before any work."""
-    for model in models:
-        taken = [name for name in inspect.signature(model.fit).parameters if name not in ("table", "rng", "progress")]
-        bad = [name for name in settings if name not in taken]
-        if bad:
-            near = {nearest(str(name), taken) or name: value for name, value in settings.items()}
-            meant = f"settings={near!r}; " if set(near) <= set(taken) else ""
-            own = " rng= and progress= are arguments of the check itself." if {"rng", "progress"} & set(bad) else ""
-            raise ArgumentError(
-                f"{len(bad)} of {len(settings)} settings are none of {type(model).__name__}.fit: {', '.join(map(str, bad))}.",
-                column="settings",
-                hint=f"{meant}settings are: {', '.join(taken) or 'none'}.{own}",
-            )
-
-
 def _cutoff(spells: SpellTable, days: float) -> int:
     _, window = spells.observed()
     silence = isinstance(spells.churn, Silence)
@@ -254,58 +231,6 @@ def _cutoff(spells: SpellTable, days: float) -> int:
             else "use a longer window, or check a shorter horizon.",
         )
     return cutoff
-
-
-def _periods(
-    then: SpellTable,
-    features: Sequence[Feature],
-    breaks: Sequence[float] | None,
-    followed: float | None,
-    calendar: Calendar | None,
-) -> PeriodTable:
-    kept = None if breaks is None else tuple(breaks)
-    if followed is None:
-        return PeriodTable.from_spells(then, breaks=kept, features=features, calendar=calendar)
-    return PeriodTable.from_landmarks(then, horizon=followed, breaks=kept, features=features, calendar=calendar)
-
-
-def _fit(
-    then: SpellTable,
-    models: Mapping[str, SurvivalModel],
-    periods: PeriodTable,
-    bins: Bins | None,
-    settings: Mapping[str, Any],
-    progress: Progress | None,
-) -> SurvivalFit:
-    causes = then.churn.causes
-    missing = [cause for cause in causes if cause not in models]
-    if missing:
-        raise ArgumentError(f"there is no model of {missing[0]!r}.", hint=f"causes are: {', '.join(causes)}.")
-    tables: dict[str, Any] = {}
-    fits = {}
-    for k, cause in enumerate(causes):
-        eaten = models[cause].fits_on
-        if eaten not in tables:
-            customers = any(getattr(one, "needs_customers", False) for one in models.values())
-            tables[eaten] = _table(eaten, then, periods, bins, customers=customers)
-        table = tables[eaten] if len(causes) == 1 else tables[eaten].with_cause(cause)
-        fits[cause] = models[cause].fit(table, progress=_share(progress, k, len(causes)), **settings)
-    return fits[causes[0]] if len(causes) == 1 else CompetingFits(fits)
-
-
-def _table(
-    eaten: str, then: SpellTable, periods: PeriodTable, bins: Bins | None, *, customers: bool
-) -> CellTable | Episodes | SpellTable:
-    if eaten == "cells":
-        return CellTable.from_periods(periods, bins=bins, customers=customers)
-    return Episodes.from_periods(periods, bins=bins) if eaten == "episodes" else then
-
-
-def _share(progress: Progress | None, k: int, n: int) -> Progress | bool:
-    """Progress of the k-th of n fits."""
-    if progress is None:
-        return False
-    return lambda done, text: progress((k + done) / n, text)
 
 
 def _outcomes(spells: SpellTable, then: SpellTable) -> dict[str, int]:

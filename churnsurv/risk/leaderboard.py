@@ -1,0 +1,206 @@
+"""Which model to trust on these data, and by how much: all cutoffs together, with paired differences in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from churnsurv._typing import FloatArray, StrArray
+from churnsurv.hazards.scoring.brier import brier_contributions
+from churnsurv.hazards.scoring.paired import PairedDifference, paired_mean_difference
+from churnsurv.risk.backtest import REFERENCE, Backtest
+from churnsurv.risk.coverage import predicted_totals
+from churnsurv.risk.scored import Quantity, Scored, as_frame, scored
+from churnsurv.risk.scores import score_backtest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MEANS = ("brier", "brier_skill", "log_score", "ici", "ici_null", "auc", "concordance", "lift", "slope")
+
+
+@dataclass(frozen=True, eq=False)
+class Leaderboard:
+    """Models in order, best first. Made by :func:`leaderboard`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per model and horizon; see :func:`leaderboard`.
+    scores : DataFrame
+        One row per model, cutoff and horizon, from :func:`score_backtest`.
+    quantity : {"churn", "return"}
+        What was predicted.
+    ci_prob : float
+        Probability inside the bounds of differences.
+    """
+
+    table: pd.DataFrame
+    scores: pd.DataFrame
+    quantity: Quantity
+    ci_prob: float
+
+    @property
+    def best(self) -> str:
+        """Name of the model with the lowest Brier score at the longest horizon."""
+        last = self.table[self.table["horizon"] == self.table["horizon"].max()]
+        return str(last.iloc[0]["model"])
+
+    def verdicts(self) -> list[str]:
+        """Sentences: how each model compares with the best one at the longest horizon."""
+        last = self.table[self.table["horizon"] == self.table["horizon"].max()]
+        return [_sentence(row, self.best) for row in last.to_dict("records")]
+
+    def __repr__(self) -> str:
+        """The longest horizon as text."""
+        last = self.table[self.table["horizon"] == self.table["horizon"].max()]
+        names = ["model", "brier", "brier_skill", "ici", "auc", "lift", "seconds", "status"]
+        shown = last[[name for name in names if name in last]].round(3).to_string(index=False)
+        return f"Leaderboard({self.quantity} within {last['horizon'].iloc[0]:g} days)\n{shown}"
+
+
+def leaderboard(
+    result: Backtest,
+    *,
+    quantity: Quantity = "churn",
+    top: float = 0.1,
+    n_resamples: int = 1000,
+    ci_prob: float = 0.90,
+    rng: int = 0,
+) -> Leaderboard:
+    """Put the models of a backtest in order, and say which differences are more than noise.
+
+    Models are compared on the same customers: those of whom each of them says something. A difference of Brier scores is
+    bootstrapped by customer, all rows of a customer together; what is the same for all customers of a cutoff (a season,
+    a crisis) counts once per cutoff, and with few cutoffs no bootstrap of customers can know it.
+
+    Parameters
+    ----------
+    result : Backtest
+        Forecasts and outcomes.
+    quantity : {"churn", "return"}
+        Churn by the definition, or on the gap clock the next activity.
+    top : float
+        Share of customers whose lift is told.
+    n_resamples : int
+        Resamples behind each difference.
+    ci_prob : float
+        Probability inside its bounds.
+    rng : int
+        Seed.
+
+    Returns
+    -------
+    Leaderboard
+        ``table`` has ``model, horizon, n_cutoffs, n``; averages over the cutoffs of ``brier, brier_skill, log_score, ici,
+        ici_null, auc, concordance, lift, slope``; ``observed_expected`` of all cutoffs together; ``covered`` and
+        ``n_intervals`` (predictive intervals of the total, one per cutoff, that held the number; missing without
+        uncertainty); ``difference, difference_lower, difference_upper`` in Brier score from the best model and ``verdict``;
+        ``seconds`` of a fit with its prediction; ``status``. Ordered by horizon and Brier score.
+    """
+    scores = score_backtest(result, quantity=quantity, top=top, rng=rng)
+    parts: dict[str, list[Scored]] = {}
+    for one in scored(result, quantity):
+        parts.setdefault(one.model, []).append(one)
+    totals = predicted_totals(result) if quantity == "churn" else None
+    rows = []
+    for k, horizon in enumerate(result.horizons):
+        at = scores[scores["horizon"] == horizon]
+        found = [_row(result, name, horizon, at[at["model"] == name], totals) for name in result.models]
+        found.sort(key=lambda row: np.nan_to_num(row["brier"], nan=np.inf))
+        best = str(found[0]["model"])
+        rows += [row | _difference(parts, row["model"], best, k, n_resamples, ci_prob, rng) for row in found]
+    return Leaderboard(as_frame(rows), scores, quantity, ci_prob)
+
+
+def _row(result: Backtest, name: str, horizon: float, at: pd.DataFrame, totals: pd.DataFrame | None) -> dict[str, Any]:
+    """Averages of one model at one horizon."""
+    told = at[at["brier"].notna()]
+    forecasts = [result.forecasts[name, cutoff.date] for cutoff in result.cutoffs]
+    seconds = [sum(one.seconds) for one in forecasts if not one.failure]
+    statuses = [str(one.info.get("status", "")) for one in forecasts]
+    expected = float(told["expected"].sum())
+    return {
+        "model": name,
+        "horizon": horizon,
+        "n_cutoffs": len(told),
+        "n": int(told["n"].sum()),
+        **{column: float(told[column].mean()) if len(told) else np.nan for column in _MEANS},
+        "observed_expected": float(told["n_events"].sum()) / expected if expected else np.nan,
+        **_covered(totals, name, horizon),
+        "seconds": float(np.nanmean(seconds)) if seconds and not np.isnan(seconds).all() else np.nan,
+        "status": _status(statuses),
+    }
+
+
+def _covered(totals: pd.DataFrame | None, name: str, horizon: float) -> dict[str, object]:
+    if totals is None or not len(totals):
+        return {"covered": None, "n_intervals": 0}
+    some = totals[(totals["model"] == name) & (totals["horizon"] == horizon) & (totals["column"] == "")]
+    held = [one for one in some["held"] if one is not None]
+    return {"covered": sum(held) if held else None, "n_intervals": len(held)}
+
+
+def _status(statuses: Sequence[str]) -> str:
+    """The worst, and how often."""
+    for bad in ("failed", "interrupted", "unreliable"):
+        if bad in statuses:
+            n = statuses.count(bad)
+            return bad if n == len(statuses) else f"{bad} at {n} of {len(statuses)}"
+    return "ok"
+
+
+def _contributions(parts: Sequence[Scored], k: int) -> tuple[FloatArray, StrArray]:
+    """Contribution of each customer to the Brier score, at all cutoffs whose outcome is known."""
+    values, customers = [], []
+    for part in parts:
+        some = part.take(part.asked[:, k])
+        if len(some.time) and some.known(k):
+            survival = 1.0 - some.probability[:, [k]]
+            values.append(brier_contributions(some.time, some.event, [some.horizons[k]], survival=survival)[:, 0])
+            customers.append(some.customer_id)
+    if not values:
+        return np.zeros(0), np.zeros(0, dtype=object)
+    return np.concatenate(values), np.concatenate(customers)
+
+
+def _difference(
+    parts: dict[str, list[Scored]], name: str, best: str, k: int, n_resamples: int, ci_prob: float, rng: int
+) -> dict[str, object]:
+    """Paired difference from the best model, on the cutoffs at which neither failed."""
+    nothing = {"difference": np.nan, "difference_lower": np.nan, "difference_upper": np.nan, "verdict": ""}
+    if name == best or name not in parts or best not in parts:
+        return nothing | {"verdict": "best" if name == best else "failed"}
+    shared = {one.cutoff for one in parts[name]} & {one.cutoff for one in parts[best]}
+    mine, customer = _contributions([one for one in parts[name] if one.cutoff in shared], k)
+    other, _ = _contributions([one for one in parts[best] if one.cutoff in shared], k)
+    if len(set(customer)) < 2:
+        return nothing
+    found = paired_mean_difference(mine, other, customer=customer, n_resamples=n_resamples, ci_prob=ci_prob, rng=rng)
+    return {
+        "difference": found.estimate,
+        "difference_lower": found.lower,
+        "difference_upper": found.upper,
+        "verdict": _verdict(found),
+    }
+
+
+def _verdict(found: PairedDifference) -> str:
+    return {"first higher": "worse", "first lower": "better"}.get(found.verdict, "not distinguishable")
+
+
+def _sentence(row: dict[str, object], best: str) -> str:
+    """How one model compares with the best."""
+    name, verdict = row["model"], row["verdict"]
+    if verdict == "best":
+        return f"{name} has the lowest Brier score, {row['brier']:.4f}."
+    if verdict == "failed":
+        return f"{name} could not be fitted: {row['status']}."
+    bounds = f"{row['difference']:+.4f} ({row['difference_lower']:+.4f} to {row['difference_upper']:+.4f})"
+    if verdict == "not distinguishable":
+        return f"{name} is not distinguishable from {best}: {bounds}."
+    known = " It knows nothing but the time reached." if name == REFERENCE else ""
+    return f"{name} is {verdict} than {best} by {bounds}.{known}"
