@@ -133,7 +133,7 @@ class DiscreteHazardModel:
             )
         with reporter(progress) as report:
             report(0.0, f"learning from {len(frame):,} person-periods")
-            classifier = HazardClassifier(_seeded(self.estimator, rng), self.preparation, self.validation)
+            classifier = HazardClassifier(seeded(self.estimator, rng), self.preparation, self.validation)
             classifier.fit(frame, y, None if rows.weight is None else _in_order(rows))
         info = _info(rows, time.perf_counter() - began)
         return DiscreteHazardFit.from_rows(self, rows, classifier, info)
@@ -149,7 +149,7 @@ def _in_order(rows: PersonPeriods) -> Any:
     return rows.weight if rows.begins is None else rows.weight[np.argsort(rows.begins, kind="stable")]
 
 
-def _seeded(estimator: Any, rng: int) -> Any:
+def seeded(estimator: Any, rng: int) -> Any:
     """A clone of an estimator with a seed wherever it would draw at random."""
     from sklearn.base import clone
 
