@@ -24,7 +24,7 @@ cells = cs.CellTable.from_periods(periods, customers=True)
 print(cells)
 
 model = cs.HierarchicalModel("value_order_revenue", groups=("country",), frailty="gamma", calendar=True)
-fit = model.fit(cells, rng=1, draws=500)
+fit = model.fit(cells, rng=1)
 print(fit)
 print(fit.summary().to_string())
 
