@@ -73,7 +73,7 @@ class DiscreteHazardModel:
 
     def __post_init__(self) -> None:
         """Refuse what is no classifier before any data are made."""
-        lacking = [name for name in ("fit", "get_params") if not hasattr(self.estimator, name)]
+        lacking = [name for name in ("fit", "get_params", "predict_proba") if not hasattr(self.estimator, name)]
         if lacking or isinstance(self.estimator, type):
             raise ArgumentError(
                 f"estimator={self.estimator!r} is no classifier of scikit-learn's kind"

@@ -97,10 +97,16 @@ def _takes_rows(estimator: Any) -> bool:
     return _module(estimator) in ("xgboost", "lightgbm") or type(estimator).__name__ == "HistGradientBoostingClassifier"
 
 
-def _draws_rows(estimator: Any, n: int) -> str:
-    """The setting by which an estimator holds rows back at random, empty for none; of the last step of a pipeline."""
+def _innermost(estimator: Any) -> Any:
+    """The classifier itself: of a pipeline its last step, of a search over settings what is searched."""
     steps = getattr(estimator, "steps", None)
-    settings = (steps[-1][1] if steps else estimator).get_params(deep=False)
+    inner = steps[-1][1] if steps else getattr(estimator, "estimator", None) if hasattr(estimator, "scoring") else None
+    return estimator if inner is None else _innermost(inner)
+
+
+def _draws_rows(estimator: Any, n: int) -> str:
+    """The setting by which an estimator holds rows back at random, empty for none."""
+    settings = _innermost(estimator).get_params(deep=False)
     if "early_stopping" in settings:
         asked = settings["early_stopping"]
         return f"early_stopping={asked!r}" if asked is True or (asked == "auto" and n > _AUTOMATIC) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -30,6 +30,9 @@ class PointFit(Groupless, ABC):
     info : FitInfo
         Data report; nothing was sampled.
     """
+
+    caveat: ClassVar[str] = ""
+    """What must be read beside every number of it."""
 
     model: Any
     schema: CellSchema

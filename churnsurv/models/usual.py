@@ -94,6 +94,10 @@ class SilenceRuleFit(PointFit):
         Next to nothing.
     """
 
+    caveat: ClassVar[str] = (
+        "These are no probabilities: a rule says that whoever has been silent for long enough is gone, and everybody else not."
+    )
+
     model: SilenceRule
     schema: CellSchema
     info: FitInfo
@@ -140,7 +144,7 @@ class FixedHorizonModel:
     def __post_init__(self) -> None:
         """Check once."""
         _check_days(self.days, "FixedHorizonModel")
-        if not hasattr(self.estimator, "fit") or isinstance(self.estimator, type):
+        if not hasattr(self.estimator, "predict_proba") or isinstance(self.estimator, type):
             raise ArgumentError(
                 f"estimator={self.estimator!r} is no classifier.",
                 column="estimator",
@@ -225,6 +229,11 @@ class FixedHorizonFit(PointFit):
     stops : array of shape (n_rows,)
         Ends of the training rows, sorted.
     """
+
+    caveat: ClassVar[str] = (
+        "A plain classifier made these: it takes customers who were not watched for long enough for ones without the event,"
+        " and does not look at how long each has been there."
+    )
 
     model: FixedHorizonModel
     schema: CellSchema

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churnsurv._typing import FloatArray, StrArray
+from churnsurv._typing import StrArray
 from churnsurv.errors import ArgumentError, ChurnsurvError, ChurnsurvWarning, WindowError
 from churnsurv.models.base import Progress
 from churnsurv.models.kaplan_meier import KaplanMeierModel
 from churnsurv.models.progress import reporter
 from churnsurv.risk.forecasts import Forecast, key_of, read_forecast, write_forecast
-from churnsurv.risk.outcomes import Outcomes
+from churnsurv.risk.outcomes import CutoffOutcomes
 from churnsurv.risk.predict import churn_risk, read_horizons
 from churnsurv.risk.recipes import Recipe
 from churnsurv.tables.bins import Bins
@@ -49,7 +49,7 @@ class Cutoff:
         Moment of the prediction, in the log's zone.
     followed : float
         Days that the log goes on.
-    outcomes : Outcomes
+    outcomes : CutoffOutcomes
         What became of the customers.
     segments : mapping of str to array of shape (n,)
         Level of each customer at the cutoff, by column.
@@ -57,7 +57,7 @@ class Cutoff:
 
     date: str
     followed: float
-    outcomes: Outcomes
+    outcomes: CutoffOutcomes
     segments: Mapping[str, StrArray]
 
 
@@ -112,11 +112,7 @@ class Backtest:
 
         def known(values: np.ndarray) -> Any:
             flat = values[kept].ravel()
-            return (
-                pd.array(np.where(flat < 0, 0, flat > 0), dtype="Int8").copy()
-                if (flat >= 0).all()
-                else pd.array([None if one < 0 else int(one > 0) for one in flat], dtype="Int8")
-            )
+            return pd.Series(flat > 0).astype("Int8").mask(flat < 0).array
 
         data: dict[str, Any] = {
             "model": name,
@@ -232,15 +228,11 @@ def backtest(
             then = SpellTable.from_events(log.before(moment_of(moment)), window.ending(moment_of(moment)), churn)
             place = _cutoff(full, then, moment, by)
             places.append(place)
-            fingerprint = _fingerprint(then) if folder else ""
+            known = f"{then.observed()[0].fingerprint} from {then.start_us}" if folder else ""
             for m, (name, recipe) in enumerate(recipes.items()):
                 done = (k * len(recipes) + m) / (len(moments) * len(recipes))
                 report(done, f"{name} as of {place.date}")
-                file = (
-                    folder / f"{key_of((fingerprint, moment, recipe.description, *settings))}.forecast"
-                    if folder
-                    else None
-                )
+                file = folder / f"{key_of((known, moment, recipe.description, *settings))}.forecast" if folder else None
                 forecast = None if file is None else read_forecast(file, place.outcomes.customer_id)
                 if forecast is None:
                     forecast = _forecast(name, recipe, then, place, days, ci_prob, n_draws, rng)
@@ -303,7 +295,7 @@ def _moments(full: SpellTable, cutoffs: int | Sequence[Any], days: tuple[float, 
 
 
 def _cutoff(full: SpellTable, then: SpellTable, moment: int, by: Sequence[Feature]) -> Cutoff:
-    outcomes = Outcomes.between(then, full)
+    outcomes = CutoffOutcomes.between(then, full)
     local = moment_of(moment).astimezone(read_zone(full.timezone))
     date = f"{local:%Y-%m-%d}" if local.time() == dt.time() else f"{local:%Y-%m-%dT%H:%M}"
     return Cutoff(date, (full.end_us - moment) / DAY_US, outcomes, _segments(then, by))
@@ -344,19 +336,3 @@ def _forecast(
         why = error.what if isinstance(error, ChurnsurvError) else f"{type(error).__name__}: {error}"
         return Forecast.failed(name, place.date, days, place.outcomes.customer_id, why)
     return Forecast.of_risk(name, place.date, risk, (fitted - began, time.perf_counter() - fitted))
-
-
-def _fingerprint(then: SpellTable) -> str:
-    """What was known: a hash of all rows of the log, whatever their order."""
-    log, _ = then.observed()
-    columns = ", ".join(f'"{name}"' for name in sorted((*log.values, *log.labels)))
-    rows = log.engine.rows(
-        f"SELECT count(*), sum(hash(customer_id, time, kind{', ' + columns if columns else ''})::HUGEINT) FROM {log.table}"
-    )
-    return f"{rows[0]} {then.start_us} {then.end_us} {then.timezone}"
-
-
-def scored(cutoff: Cutoff, forecast: Forecast, values: FloatArray) -> np.ndarray:
-    """Customers of a cutoff whose outcome is known, and of whom a forecast says something, shape (n, k)."""
-    alive = ~cutoff.outcomes.churned_before[:, None]
-    return alive & ~np.isnan(forecast.churn.mean) & (values >= 0)

@@ -11,6 +11,7 @@ from churnsurv.errors import ApproximationWarning
 from churnsurv.models.base import carries_months
 from churnsurv.models.competing import CompetingFits
 from churnsurv.models.hierarchical.pieces import MONTHS_OF_A_SEASON
+from churnsurv.models.point import PointFit
 from churnsurv.tables.churn import Silence
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def caveats_of(fit: SurvivalFit, spells: SpellTable, horizons: tuple[float, ...]
     texts = []
     if not fit.info.reliable:
         texts.append("The fit did not pass its gate: " + " ".join(fit.info.messages))
+    texts += [fit.caveat] if isinstance(fit, PointFit) and fit.caveat else []
     texts += _approximate(fit)
     texts += [*_alone(fit, spells), _season(fit, spells), *_edge(fit, spells), *_without_draws(fit), *_weights(spells)]
     texts += _nearer(fit, horizons)

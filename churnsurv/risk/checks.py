@@ -11,11 +11,11 @@ import numpy as np
 
 from churnsurv._typing import IntArray
 from churnsurv.errors import ApproximationWarning, ArgumentError
+from churnsurv.risk.outcomes import CutoffOutcomes
 from churnsurv.risk.predict import Progress, churn_risk, read_horizons
 from churnsurv.risk.recipes import Recipe
 from churnsurv.tables.bins import Bins
 from churnsurv.tables.churn import Silence
-from churnsurv.tables.engines import quote
 from churnsurv.tables.features import Feature
 from churnsurv.tables.schema import AsOf
 from churnsurv.tables.spells import SpellTable
@@ -201,7 +201,7 @@ def as_of_check(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ApproximationWarning)  # said once for the main fit
         risk = churn_risk(fit, then, [days], ci_prob=ci_prob, rng=rng, allow_unreliable=True)
-    return _compare(risk, _outcomes(spells, then), n_bins)
+    return _compare(risk, CutoffOutcomes.between(then, spells), n_bins)
 
 
 def _horizon(spells: SpellTable, horizon: float | None) -> float:
@@ -233,26 +233,13 @@ def _cutoff(spells: SpellTable, days: float) -> int:
     return cutoff
 
 
-def _outcomes(spells: SpellTable, then: SpellTable) -> dict[str, int]:
-    """What became of each spell that was open at the cutoff: 0 nothing, else the place of the cause among the risk's."""
-    happened = "b.event"
-    if isinstance(spells.churn, Silence):
-        limit = round(spells.churn.days * DAY_US)
-        happened = f"CASE WHEN b.exit_us >= {limit} THEN 1 WHEN b.event = 2 THEN 2 ELSE 0 END"
-    rows = spells.engine.rows(
-        f"SELECT a.customer_id, {happened} FROM {quote(then.relation.name)} a"
-        f" JOIN {spells.table} b USING (customer_id, spell) WHERE a.open"
-    )
-    return {customer: int(cause) for customer, cause in rows}
-
-
-def _compare(risk: RiskTable, outcomes: Mapping[str, int], n_bins: int) -> AsOfCheck:
+def _compare(risk: RiskTable, outcomes: CutoffOutcomes, n_bins: int) -> AsOfCheck:
     columns = risk.columns
     told = ~columns.churned & ~np.isnan(columns.churn[:, -1])
     predicted = columns.churn[told, -1]
     if not len(predicted):
         raise ArgumentError("nobody was active at the cutoff.", hint="use a longer window.")
-    happened = np.array([outcomes[customer] for customer in columns.customer_id[told]])
+    happened = outcomes.churn(np.array(risk.horizon[-1:]))[told, 0]  # both are in the order of the ids
     observed = happened > 0
     order = np.argsort(predicted, kind="stable")
     bins = tuple(

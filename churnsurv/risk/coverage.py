@@ -57,8 +57,10 @@ def interval_coverage(result: Backtest) -> pd.DataFrame:
         the future's level, and the bounds do not know that: with few cutoffs they are too narrow.
     """
     table = predicted_totals(result)
-    told = table[table["lower"].notna()] if len(table) else table
     rows: list[dict[str, object]] = []
+    if not len(table):
+        return as_frame(rows)
+    told = table[table["lower"].notna()]
     for key, part in told.groupby(["model", "horizon", "column"], sort=False):
         held = int(part["held"].sum())
         lower, upper = wilson_interval(held / len(part), len(part), 0.90)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from churnsurv._typing import FloatArray, StrArray
+from churnsurv.errors import EmptyDataError
 from churnsurv.hazards.scoring.brier import brier_contributions
 from churnsurv.hazards.scoring.paired import PairedDifference, paired_mean_difference
 from churnsurv.risk.backtest import REFERENCE, Backtest
@@ -73,7 +74,8 @@ def leaderboard(
 ) -> Leaderboard:
     """Put the models of a backtest in order, and say which differences are more than noise.
 
-    Models are compared on the same customers: those of whom each of them says something. A difference of Brier scores is
+    Models are compared on the same customers, those of whom each of them says something, and at the same dates: a date at
+    which one of them failed is left out for all, unless it failed at every date. A difference of Brier scores is
     bootstrapped by customer, all rows of a customer together; what is the same for all customers of a cutoff (a season,
     a crisis) counts once per cutoff, and with few cutoffs no bootstrap of customers can know it.
 
@@ -92,6 +94,11 @@ def leaderboard(
     rng : int
         Seed.
 
+    Raises
+    ------
+    EmptyDataError
+        If there is no date at which all models that can be fitted were.
+
     Returns
     -------
     Leaderboard
@@ -101,12 +108,13 @@ def leaderboard(
         uncertainty); ``difference, difference_lower, difference_upper`` in Brier score from the best model and ``verdict``;
         ``seconds`` of a fit with its prediction; ``status``. Ordered by horizon and Brier score.
     """
-    scores = score_backtest(result, quantity=quantity, top=top, rng=rng)
+    kept = _shared(result)
+    scores = score_backtest(kept, quantity=quantity, top=top, rng=rng)
     parts: dict[str, list[Scored]] = {}
-    for one in scored(result, quantity):
+    for one in scored(kept, quantity):
         parts.setdefault(one.model, []).append(one)
-    totals = predicted_totals(result) if quantity == "churn" else None
-    rows = []
+    totals = predicted_totals(kept) if quantity == "churn" else None
+    rows: list[dict[str, Any]] = []
     for k, horizon in enumerate(result.horizons):
         at = scores[scores["horizon"] == horizon]
         found = [_row(result, name, horizon, at[at["model"] == name], totals) for name in result.models]
@@ -114,6 +122,20 @@ def leaderboard(
         best = str(found[0]["model"])
         rows += [row | _difference(parts, row["model"], best, k, n_resamples, ci_prob, rng) for row in found]
     return Leaderboard(as_frame(rows), scores, quantity, ci_prob)
+
+
+def _shared(result: Backtest) -> Backtest:
+    """The dates at which every model has a forecast that has one at all: easy dates must not flatter who failed at hard ones."""
+    failed = result.failures()
+    able = [name for name in result.models if any((name, cutoff.date) not in failed for cutoff in result.cutoffs)]
+    kept = tuple(one for one in result.cutoffs if not any((name, one.date) in failed for name in able))
+    if not kept:
+        raise EmptyDataError(
+            f"at each of {len(result.cutoffs)} cutoffs some model failed: {', '.join(sorted({name for name, _ in failed}))}.",
+            consequence="Models scored at different dates cannot be put in an order.",
+            hint="look at result.failures(), and leave out who failed; score_backtest(result) tells each date by itself.",
+        )
+    return replace(result, cutoffs=kept)
 
 
 def _row(result: Backtest, name: str, horizon: float, at: pd.DataFrame, totals: pd.DataFrame | None) -> dict[str, Any]:

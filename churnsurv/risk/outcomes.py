@@ -22,7 +22,7 @@ _LATEST = np.iinfo(np.int64).max // 4
 
 
 @dataclass(frozen=True, eq=False)
-class Outcomes:
+class CutoffOutcomes:
     """Customers at risk at a cutoff and what followed, ordered by id; arrays of shape (n,), times in whole microseconds.
 
     Parameters
@@ -49,7 +49,7 @@ class Outcomes:
     n_causes: int
 
     @classmethod
-    def between(cls, then: SpellTable, later: SpellTable) -> Outcomes:
+    def between(cls, then: SpellTable, later: SpellTable) -> CutoffOutcomes:
         """Look up what became of each spell that was open at the end of a window, in a log that goes on.
 
         Cost: one join of the open spells with all spells.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
-from churnsurv.errors import ArgumentError, ChurnsurvError, ModelSupportError
+from churnsurv.errors import ArgumentError, ChurnsurvError, EmptyDataError, ModelSupportError
 from churnsurv.hazards.scoring.horizon_outcomes import known_outcomes
 from churnsurv.hazards.scoring.recalibration import Recalibration, learn_recalibration
 from churnsurv.models.base import (
@@ -142,18 +142,30 @@ def recalibrate(fit: SurvivalFit, result: Backtest, model: str, *, kind: Kind = 
         If there is no such model.
     ModelSupportError
         If the fit is of several causes.
-    NoEventsError
-        If the backtest has too few events.
+    EmptyDataError, NoEventsError
+        If the backtest has no outcomes, or too few events.
     """
     if isinstance(fit, CompetingFits):
         raise ModelSupportError(
             "fits of several causes cannot be recalibrated together.",
             consequence="Which cause takes more and which less is not in the calibration of their sum.",
-            hint="recalibrate the fit of each cause.",
+            hint="leaderboard(with_recalibrated(result)) shows what it would bring to all together.",
         )
     if model not in result.models:
         raise ArgumentError(f"{model!r} is no model of this backtest.", hint=f"models are: {', '.join(result.models)}.")
+    if len(result.churn.causes) > 1:
+        raise ModelSupportError(
+            "the backtest is of several causes, and the fit of one.",
+            consequence="What it taught about all ways to leave together would be taken for one of them.",
+            hint="backtest a definition with that cause alone.",
+        )
     parts = [one for one in scored(result, "churn", [model]) if one.known(len(one.horizons) - 1)]
+    if not parts:
+        raise EmptyDataError(
+            f"{model!r} has no forecast whose longest horizon, {result.horizons[-1]:g} days, the log reaches.",
+            consequence="There is nothing to learn from.",
+            hint="backtest earlier cutoffs, or shorter horizons.",
+        )
     return RecalibratedFit(fit, _learn(parts, kind, silence=_on_gaps(result)))
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Quantity = Literal["churn", "return"]
 Among = Literal["undecided", "everyone"]
 
+_MOMENT = 1e-9
+"""Days after the cutoff at which an event on the cutoff itself counts: a log of dates has many, and all of them were to come."""
 _BANDS = (0.25, 0.5, 0.75)
 """Quantiles of the days reached at which bands of tenure, or of silence, are cut."""
 
@@ -146,9 +148,10 @@ def _times(cutoff: Cutoff, quantity: Quantity) -> tuple[FloatArray, IntArray]:
             raise ArgumentError(
                 "there is no return under contract: the event is the cancellation.", hint='quantity="churn".'
             )
-        return outcomes.ahead, (outcomes.event == 1).astype(np.int64)
+        return np.maximum(outcomes.ahead, _MOMENT), (outcomes.event == 1).astype(np.int64)
     time, cause = outcomes.times()
-    return np.where(np.isinf(time), cutoff.followed + 1e6, time), (cause > 0).astype(np.int64)
+    time = np.where(np.isinf(time), cutoff.followed + 1e6, np.maximum(time, _MOMENT))
+    return time, (cause > 0).astype(np.int64)
 
 
 def _asked(cutoff: Cutoff, horizons: FloatArray, quantity: Quantity) -> BoolArray:

@@ -251,6 +251,14 @@ engine
         n = self.engine.rows(f"SELECT count(DISTINCT hash(customer_id, kind, time)) FROM {self.table}")[0][0]
         return bool(n < self.n_events)
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What tells this log from others: number of rows and sum of their hashes, whatever their order; one pass."""
+        names = sorted(("customer_id", "time", "kind", *self.values, *self.labels, *(["origin"] * self.has_origin)))
+        columns = ", ".join(quote(name) for name in names)
+        n, total = self.engine.rows(f"SELECT count(*), sum(hash({columns})::HUGEINT) FROM {self.table}")[0]
+        return f"{n} rows of {', '.join(names)} in {self.timezone}: {total}"
+
     def frame(self) -> pd.DataFrame:
         """All rows as a pandas frame, ordered by customer, time and kind; ``time`` in microseconds UTC."""
         return self._frame("")

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from churnsurv.errors import ArgumentError, ModelSupportError, NoEventsError
@@ -363,8 +364,9 @@ def test_boosting_stops_on_the_latest_rows(rows, monkeypatch):
 @pytest.mark.parametrize(
     ("estimator", "part"),
     [(MLPClassifier(early_stopping=True), "early_stopping=True"),
-     (make_pipeline(PCA(2), MLPClassifier(early_stopping=True)), "early_stopping=True")],
-    ids=["network", "pipeline"],
+     (make_pipeline(PCA(2), MLPClassifier(early_stopping=True)), "early_stopping=True"),
+     (GridSearchCV(HistGradientBoostingClassifier(early_stopping=True), {"max_iter": [5]}), "early_stopping=True")],
+    ids=["network", "pipeline", "search"],
 )  # fmt: skip
 def test_stopping_on_rows_drawn_at_random_is_refused(estimator, part, rows, refuses):
     with refuses(ArgumentError, part, "draws at random", "early_stopping=False"):
@@ -377,6 +379,8 @@ def test_stopping_on_rows_drawn_at_random_is_refused(estimator, part, rows, refu
 def test_what_is_no_classifier_is_refused(refuses, rows, fit, tmp_path):
     with refuses(ArgumentError, "is no classifier", "it is a class"):
         DiscreteHazardModel(LogisticRegression)
+    with refuses(ArgumentError, "is no classifier", "it has no predict_proba"):
+        DiscreteHazardModel(LinearSVC())
     with refuses(ArgumentError, "is no classifier", "it has no fit"):
         DiscreteHazardModel("forest")
     with refuses(ArgumentError, "preparation='scale' is none"):

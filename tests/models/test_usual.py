@@ -33,7 +33,9 @@ def spells(make_log):
 def test_the_rule_says_yes_or_no(spells):
     fit = SilenceRule(30).fit(spells)
     assert isinstance(fit, SurvivalFit)
-    frame = churn_risk(fit, spells, [20, 60]).frame()
+    risk = churn_risk(fit, spells, [20, 60])
+    assert "These are no probabilities" in repr(risk)
+    frame = risk.frame()
     told = frame[(frame["status"] != "already_churned") & (frame["horizon"] == 60)]
     assert told["churn_probability"].tolist() == (told["silence"] >= 30).astype(float).tolist()
     at_20 = frame[(frame["status"] != "already_churned") & (frame["horizon"] == 20)]

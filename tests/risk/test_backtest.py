@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from churnsurv.errors import ArgumentError, HorizonError, WindowError
+from churnsurv.errors import ArgumentError, EmptyDataError, HorizonError, WindowError
 from churnsurv.models.cox import CoxModel
 from churnsurv.models.discrete import DiscreteHazardModel
 from churnsurv.models.kaplan_meier import KaplanMeierModel
@@ -312,3 +312,32 @@ def test_a_customer_of_whom_a_model_says_nothing_is_scored_for_none(result):
         lost = 7 if after.cutoff == CUTOFFS[0] else 0
         assert len(after.time) == len(before.time) - lost
         assert after.n_refused == lost
+
+
+def test_what_falls_on_the_cutoff_itself_was_to_come(make_log):
+    """A log of dates: orders at the midnight at which the forecast is made are outcomes, and nobody drops out of the scores."""
+    rows = [(who, (when - START) // DAY_US * DAY_US + START, *rest) for who, when, *rest in shop_rows(120)]
+    found = backtest(make_log(rows), WINDOW, CHURN, [KaplanMeierModel()], CUTOFFS[:1], HORIZONS)
+    assert (found.cutoffs[0].outcomes.ahead == 0).any()
+    table = score_backtest(found, quantity="return", n_draws=20).query("model == 'KaplanMeier'").set_index("horizon")
+    part = found.frame().query("model == 'KaplanMeier' and horizon == 30")
+    p, y = 1 - part["no_return_probability"], 1 - part["no_return"].astype(float)
+    assert table.loc[30, "n_events"] == y.sum()
+    assert table.loc[30, "brier"] == pytest.approx(np.mean((p - y) ** 2), rel=1e-12)
+
+
+def test_models_are_put_in_order_at_the_same_dates(result, refuses):
+    """One that failed at a date leaves it to nobody; where no date is left there is no order."""
+    dates = [cutoff.date for cutoff in result.cutoffs]
+
+    def without(*keys):
+        failed = {key: replace(result.forecasts[key], failure="stopped") for key in keys}
+        return replace(result, forecasts=dict(result.forecasts) | failed)
+
+    board = leaderboard(without(("Cox", dates[0])), n_resamples=100)
+    alone = leaderboard(replace(result, cutoffs=result.cutoffs[1:]), n_resamples=100)
+    told = board.table.set_index(["model", "horizon"])["brier"]
+    pd.testing.assert_series_equal(told, alone.table.set_index(["model", "horizon"])["brier"])
+    assert set(board.table.loc[board.table["brier"].notna(), "n_cutoffs"]) == {1}
+    with refuses(EmptyDataError, "at each of 2 cutoffs some model failed", "result.failures()"):
+        leaderboard(without(("Cox", dates[0]), ("logistic", dates[1])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from churnsurv.risk.outcomes import UNKNOWN, Outcomes
+from churnsurv.risk.outcomes import UNKNOWN, CutoffOutcomes
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.contracts import Cancellation
 from churnsurv.tables.spells import SpellTable
@@ -19,7 +19,7 @@ def outcomes_of(make_log, rows, churn, until=UNTIL):
     window, log = ObservationWindow(*until), make_log(rows)
     full = SpellTable.from_events(log, window, churn)
     then = SpellTable.from_events(log.before(CUTOFF), window.ending(CUTOFF), churn)
-    return Outcomes.between(then, full)
+    return CutoffOutcomes.between(then, full)
 
 
 SHOP = [

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from churnsurv.errors import ArgumentError, ModelSupportError
+from churnsurv.errors import ArgumentError, EmptyDataError, ModelSupportError
 from churnsurv.hazards.scoring.horizon_outcomes import known_outcomes
 from churnsurv.hazards.scoring.recalibration import learn_recalibration
 from churnsurv.models.base import SurvivalFit
@@ -88,3 +88,10 @@ def test_what_cannot_be_recalibrated_is_refused(spells, result, refuses, tmp_pat
         recalibrate(fit, result, "Cox")
     with refuses(ModelSupportError, "is not saved", "recalibrate(churnsurv.load(path)"):
         RecalibratedFit(fit, recalibrate(fit, result, NAME).recalibration).save(tmp_path / "fit")
+    late = replace(result, cutoffs=tuple(replace(one, outcomes=replace(
+        one.outcomes, event=0 * one.outcomes.event, ahead_us=0 * one.outcomes.ahead_us)) for one in result.cutoffs))  # fmt: skip
+    with refuses(EmptyDataError, "no forecast whose longest horizon, 60 days, the log reaches"):
+        recalibrate(fit, late, NAME)
+    several = replace(result, churn=replace(CHURN, terminal=("closed",)))
+    with refuses(ModelSupportError, "of several causes, and the fit of one"):
+        recalibrate(fit, several, NAME)
