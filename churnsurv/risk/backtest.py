@@ -215,7 +215,7 @@ def backtest(
     """
     full = SpellTable.from_events(log, window, churn)
     days = read_horizons(full, horizons)
-    recipes = _recipes(models, features, bins, breaks)
+    recipes = read_recipes(models, features, bins, breaks)
     moments = _moments(full, cutoffs, days)
     folder = None if cache is None else Path(cache)
     if folder is not None:
@@ -242,13 +242,19 @@ def backtest(
     return Backtest(churn, days, tuple(places), forecasts, tuple(recipes), ci_prob)
 
 
-def _recipes(
+def read_recipes(
     models: Mapping[str, Any] | Sequence[Any],
     features: Sequence[Feature],
     bins: Bins | None,
     breaks: Sequence[float] | None,
 ) -> dict[str, Recipe]:
-    """What to compare, by name."""
+    """What to compare, by name, the reference last.
+
+    Raises
+    ------
+    ArgumentError
+        If there is nothing.
+    """
     named = dict(models) if isinstance(models, Mapping) else _named(list(models))
     if not named:
         raise ArgumentError("there are no models to compare.", hint='models={"Cox": CoxModel("plan")}.')
@@ -284,7 +290,7 @@ def _moments(full: SpellTable, cutoffs: int | Sequence[Any], days: tuple[float, 
     early = [one for one in moments if one <= full.start_us]
     late = [one for one in moments if one + round(days[0] * DAY_US) > full.end_us]
     if early or late or not moments:
-        which = moment_of((early or late or [full.end_us])[0])
+        which = moment_of((early or late or [full.end_us])[0]).astimezone(read_zone(full.timezone))
         raise WindowError(
             f"{len(early) + len(late)} of {len(moments)} cutoffs lie outside the window, or less than {days[0]:g} days"
             f" before its end: {which:%Y-%m-%d}.",

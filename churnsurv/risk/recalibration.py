@@ -96,6 +96,23 @@ def _moved(old: Forecast, name: str, known: Sequence[Scored], kind: Kind, *, sil
         found = _learn(known, kind, silence=silence)
     except ChurnsurvError as error:
         return Forecast.failed(name, old.cutoff, old.horizons, old.customer_id, error.what)
+    return recalibrated_forecast(old, name, found, silence=silence)
+
+
+def recalibrated_forecast(old: Forecast, name: str, found: Recalibration, *, silence: bool) -> Forecast:
+    """What a model would have said with its cumulative hazards moved; totals are left out.
+
+    Parameters
+    ----------
+    old : Forecast
+        As it was.
+    name : str
+        Of the moved model.
+    found : Recalibration
+        The map.
+    silence : bool
+        Whether the hazard is that of the return, of which churn is the survival.
+    """
     move = found.survival if silence else found.probability
     churn = Chance(*(move(getattr(old.churn, part)) for part in ("mean", "lower", "upper")))
     stays = Chance(*(found.survival(getattr(old.no_return, part)) for part in ("mean", "lower", "upper")))

@@ -303,7 +303,7 @@ def _rankings(
         )
     ]
     probability = np.concatenate(parts)
-    return [_compared(probability[:, 0], probability[:, 1 + k]) for k in range(len(limits))]
+    return [compare_rankings(probability[:, 0], probability[:, 1 + k]) for k in range(len(limits))]
 
 
 def _probabilities(fit: SurvivalFit, batch: OpenSpells, days: Sequence[float], index: IntArray) -> FloatArray:
@@ -315,7 +315,25 @@ def _probabilities(fit: SurvivalFit, batch: OpenSpells, days: Sequence[float], i
     return np.where(blank, np.nan, mean)
 
 
-def _compared(old: FloatArray, new: FloatArray) -> tuple[int, float, float]:
+def compare_rankings(old: FloatArray, new: FloatArray) -> tuple[int, float, float]:
+    """How alike two rankings of the same customers are.
+
+    Parameters
+    ----------
+    old, new : arrays of shape (n,)
+        Probabilities, NaN where not told.
+
+    Returns
+    -------
+    int, float, float
+        Customers told in both, Spearman's correlation, and the share of the old top tenth that is in the new one; NaN where
+        there is no order.
+
+    Examples
+    --------
+    >>> compare_rankings(np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.3, np.nan]))
+    (2, 1.0, 1.0)
+    """
     both = ~np.isnan(old) & ~np.isnan(new)
     n = int(both.sum())
     first, second = _ranks(old[both]), _ranks(new[both])
