@@ -1,0 +1,228 @@
+"""A fit held against spells that it has not seen: durations without dates, late entry and censoring of any kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from churnsurv._typing import FloatArray, StrArray
+from churnsurv._validate import check_count, check_horizons
+from churnsurv.errors import ArgumentError
+from churnsurv.hazards.scoring.brier import brier_score
+from churnsurv.hazards.scoring.calibration import calibration_slope_intercept
+from churnsurv.hazards.scoring.calibration_error import calibration_error
+from churnsurv.hazards.scoring.concordance import Concordance, concordance_index
+from churnsurv.hazards.scoring.d_calibration import DCalibration, d_calibration
+from churnsurv.hazards.scoring.discrimination import time_dependent_auc
+from churnsurv.hazards.scoring.horizon_outcomes import horizon_outcomes
+from churnsurv.hazards.scoring.integrated_scores import IntegratedScore, crps, integrated_brier_score
+from churnsurv.hazards.scoring.likelihood_score import LikelihoodScore, likelihood_score
+from churnsurv.hazards.scoring.log_score import log_score
+from churnsurv.hazards.scoring.observed_expected import observed_expected
+from churnsurv.hazards.scoring.skill import brier_skill
+from churnsurv.risk.held_out import HeldOutCurves, held_out_curves
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from churnsurv.models.base import SurvivalFit
+    from churnsurv.tables.spells import SpellTable
+
+_GRID = 60
+"""Times at which curves are known beside the ones asked for."""
+_FEW = 10
+"""Spells with the event, and without it, below which no slope or calibration error is told."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DurationScores:
+    """How a fit did on spells that it had not seen. Made by :func:`score_durations`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per horizon; see :func:`score_durations`.
+    integrated_brier, crps : IntegratedScore
+        Over the time up to the last horizon.
+    integrated_skill : float
+        Share of the integrated Brier score of these spells' own Kaplan–Meier curve that is saved.
+    likelihood : LikelihoodScore
+        Right-censored log score; its differences between models need no model of the censoring. Infinite where an event falls
+        between two steps of a curve, as of Kaplan and Meier's.
+    harrell, uno : Concordance
+        Of the probability of an event within the last horizon.
+    d_calibration : DCalibration
+        Whether predicted survival at the exits is uniform.
+    curves : HeldOutCurves
+        What was scored.
+    """
+
+    table: pd.DataFrame
+    integrated_brier: IntegratedScore
+    crps: IntegratedScore
+    integrated_skill: float
+    likelihood: LikelihoodScore
+    harrell: Concordance
+    uno: Concordance
+    d_calibration: DCalibration
+    curves: HeldOutCurves
+
+    def __repr__(self) -> str:
+        """Few lines."""
+        shown = self.table[
+            ["horizon", "n_events", "brier", "brier_skill", "auc", "ici", "ici_null", "observed_expected"]
+        ]
+        curves = self.curves
+        refused = f", {curves.n_refused:,} more not told" if curves.n_refused else ""
+        return "\n".join(
+            [
+                f"DurationScores({len(curves.time):,} spells{refused}; up to {curves.times[-1]:g} days after entry)",
+                shown.round(4).to_string(index=False),
+                f"integrated Brier {self.integrated_brier.score:.4f} (skill {self.integrated_skill:.1%}),"
+                f" CRPS {self.crps.score:.2f} days, log score {self.likelihood.score:.4f}",
+                f"concordance {self.harrell.estimate:.3f} (Harrell), {self.uno.estimate:.3f} (Uno);"
+                f" D-calibration p = {self.d_calibration.p_value:.3g}",
+            ]
+        )
+
+
+def score_durations(
+    fit: SurvivalFit,
+    spells: SpellTable,
+    horizons: Sequence[float],
+    *,
+    censoring_by: str | None = None,
+    n_draws: int = 200,
+    rng: int = 0,
+) -> DurationScores:
+    """Score a fit on spells that it has not seen, each from when it came under observation.
+
+    Who was there before the watching began is asked about from her entry on, given that she was still there: predictions are
+    S(entry + t) / S(entry), and nobody enters late any more. Censored spells are made up for by weights.
+
+    Parameters
+    ----------
+    fit : SurvivalFit
+        See :func:`held_out_curves`.
+    spells : SpellTable
+        Held-out spells.
+    horizons : sequence of float
+        Days from the entry.
+    censoring_by : str, optional
+        Column of the fit by whose level censoring may differ: its weights are then estimated level by level.
+    n_draws : int
+        Simulated curves behind each calibration error.
+    rng : int
+        Seed of those.
+
+    Returns
+    -------
+    DurationScores
+        ``table`` has ``horizon, n, n_events, n_censored`` (before the horizon), ``brier, brier_se, brier_skill`` (against these
+        spells' own Kaplan–Meier curve), ``log_score, auc, expected, observed_expected, slope, in_the_large, ici, ici_null,
+        ici_p``. NaN at horizons that no spell was watched for.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such column.
+    DefinitionError, ModelSupportError, EmptyDataError, HorizonError
+        As :func:`held_out_curves`.
+
+    Examples
+    --------
+    >>> from churnsurv import Cancellation, KaplanMeierModel, SpellTable
+    >>> rows = [{"who": f"c{k}", "days": k % 40 + 1, "gone": k % 3 > 0} for k in range(200)]
+    >>> def spells(part):
+    ...     frame = pd.DataFrame(part)
+    ...     return SpellTable.from_durations(frame, duration="days", unit="day", event="gone", customer="who")
+    >>> import pandas as pd
+    >>> found = score_durations(KaplanMeierModel().fit(spells(rows[:100])), spells(rows[100:]), [10, 20])
+    >>> found.table[["horizon", "n", "n_events"]].to_numpy().tolist()
+    [[10.0, 100.0, 16.0], [20.0, 100.0, 34.0]]
+    """
+    days = check_horizons(list(horizons))
+    check_count(n_draws, "n_draws", minimum=20)
+    curves = held_out_curves(fit, spells, _grid(days))
+    groups = None
+    if censoring_by is not None:
+        if censoring_by not in curves.levels:
+            raise ArgumentError(
+                f"there is no column {censoring_by!r} by which censoring could differ.",
+                hint=f"columns of the fit are: {', '.join(curves.levels) or 'none'}.",
+            )
+        groups = curves.levels[censoring_by]
+    given: dict[str, Any] = {"weight": curves.weight}
+    many = {**given, "survival": curves.survival, "groups": groups}
+    time, event, at = curves.time, curves.event, curves.times
+    risk = 1.0 - curves.survival[:, -1]
+    table = _table(curves, days, groups, n_draws, rng)
+    end = np.minimum(time, at[-1])
+    happened = np.where(time <= at[-1], event, 0)
+    return DurationScores(
+        table=table,
+        integrated_brier=integrated_brier_score(time, event, at, **many),
+        crps=crps(time, event, at, **many),
+        integrated_skill=float(brier_skill(time, event, at, **many).integrated),
+        likelihood=likelihood_score(time, event, at, survival=curves.survival, **given),
+        harrell=concordance_index(time, event, risk, horizon=at[-1], **given),
+        uno=concordance_index(time, event, risk, horizon=at[-1], weighting="uno", **given),
+        d_calibration=d_calibration(curves.at(end), happened, **given),
+        curves=curves,
+    )
+
+
+def _grid(days: list[float]) -> FloatArray:
+    """The horizons, and evenly spaced times between them."""
+    last = max(days)
+    return np.unique(np.round(np.concatenate([days, np.linspace(0, last, _GRID + 1)[1:]]), 9))
+
+
+def _table(curves: HeldOutCurves, days: list[float], groups: StrArray | None, n_draws: int, rng: int) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([_row(curves, day, groups, n_draws, rng) for day in sorted(days)])
+
+
+def _row(curves: HeldOutCurves, day: float, groups: StrArray | None, n_draws: int, rng: int) -> dict[str, float]:
+    """Scores at one horizon."""
+    k = int(np.argmin(np.abs(curves.times - day)))
+    time, event, survival, nan = curves.time, curves.event, curves.survival[:, k], math.nan
+    risk = 1.0 - survival
+    given: dict[str, Any] = {"weight": curves.weight, "groups": groups}
+    mass = np.ones(len(time)) if curves.weight is None else curves.weight
+    row: dict[str, float] = {
+        "horizon": day,
+        "n": float(mass.sum()),
+        "n_events": float(mass[(event > 0) & (time <= day)].sum()),
+        "n_censored": float(mass[(event == 0) & (time < day)].sum()),
+    }
+    brier = brier_score(time, event, [day], survival=survival, **given)
+    if np.isnan(brier.score[0]):
+        return row
+    skill = brier_skill(time, event, [day], survival=survival, **given)
+    row |= {
+        "brier": float(brier.score[0]),
+        "brier_se": float(brier.standard_error[0]),
+        "brier_skill": float(skill.skill[0]),
+        "log_score": float(log_score(time, event, [day], survival=survival, **given).score[0]),
+        "auc": float(time_dependent_auc(time, event, risk, [day], **given).auc[0]),
+    }
+    outcomes = horizon_outcomes(time, event, day, **given)
+    total = observed_expected(risk, outcomes)
+    row |= {"expected": total.expected, "observed_expected": total.ratio}
+    if min(row["n_events"], row["n"] - row["n_events"]) < _FEW or not np.ptp(risk) > 0:
+        return row | dict.fromkeys(("slope", "in_the_large", "ici", "ici_null", "ici_p"), nan)
+    line = calibration_slope_intercept(risk, outcomes)
+    error = calibration_error(risk, outcomes, n_draws=n_draws, rng=rng)
+    return row | {
+        "slope": line.slope,
+        "in_the_large": line.in_the_large,
+        "ici": error.ici,
+        "ici_null": error.null_mean,
+        "ici_p": error.p_value,
+    }
