@@ -86,8 +86,8 @@ def _cutting(silence: bool) -> str:
     return "gaps" if silence else "contracts"
 
 
-def _silent(_step: str, _done: float) -> None:
-    return None
+def silent(_step: str, _done: float) -> None:
+    """Take a report and say nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ def analyse(source: EventLog | SpellTable, analysis: Analysis, *, progress: Prog
     ChurnsurvError
         If data and settings contradict each other, or there is too little to learn from.
     """
-    tell = progress or _silent
+    tell = progress or silent
     with noting() as notes:
         spells = _spells(source, analysis, tell)
         tell("features", 0.0)
@@ -203,7 +203,7 @@ def score(
     ChurnsurvError
         If the data do not fit the fit.
     """
-    tell, churn = progress or _silent, fit.schema.churn
+    tell, churn = progress or silent, fit.schema.churn
     check_seed(seed)
     longest = churn.days if isinstance(churn, Silence) else fit.schema.reach or 90.0
     with noting() as notes:

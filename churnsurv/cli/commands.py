@@ -10,24 +10,30 @@ from typing import Annotated, Final, cast
 import typer
 
 from churnsurv.analysis import (
+    COMPARE_STEPS,
     MODELS,
     Analysis,
     AnalysisResult,
     ModelName,
     analyse,
+    contenders,
     lifetimes,
     noting,
     score_steps,
     steps,
 )
+from churnsurv.analysis import compare as compare_models
 from churnsurv.analysis import score as score_customers
 from churnsurv.cli.agreement import check_agreement, check_fit, feature_columns
+from churnsurv.cli.comparison import FORECASTS, cutoffs_of, print_comparison, write_comparison
 from churnsurv.cli.console import Narrator, refusing
 from churnsurv.cli.lifetimes import print_lifetimes, write_lifetimes
 from churnsurv.cli.options import (
+    ComparisonOptions,
     DemoOptions,
     FitOptions,
     ModelOptions,
+    PlaceOptions,
     QuestionOptions,
     RunOptions,
     SourceOptions,
@@ -77,6 +83,13 @@ _SCORE_EXAMPLES: Final = (
     "With a fit of durations:\n\n"
     "    churnsurv score out/fit newer.csv --duration tenure --unit month --event Churn --churned Yes "
     "--customer customerID --out out2/"
+)
+_COMPARE_EXAMPLES: Final = (
+    "Example:\n\n"
+    "    churnsurv compare orders.csv --customer CustomerID --time InvoiceDate "
+    '--time-format "%Y-%m-%d %H:%M" --timezone Europe/London --value Revenue --group Country '
+    "--start 2010-12-01 --end 2011-12-10 --churn silence:90 --out compared/\n\n"
+    "Forecasts are kept in the folder: a run that was stopped goes on where it was, and one more model costs only itself."
 )
 _ROUNDED: Final[dict[ModelName, str]] = {
     "hierarchical": "whoever left is taken to have left in the middle of the last one.",
@@ -226,6 +239,58 @@ def score(saved: FitOptions, source: SourceOptions, question: QuestionOptions, r
         files = _deliver(result, run.out, run.title)
     if not run.quiet:
         print_summary(result, files)
+
+
+@app.command(epilog=_COMPARE_EXAMPLES)
+@taking(source=SourceOptions, question=QuestionOptions, chosen=ComparisonOptions, run=PlaceOptions)
+@refusing
+def compare(source: SourceOptions, question: QuestionOptions, chosen: ComparisonOptions, run: PlaceOptions) -> None:
+    """Find out which model to trust: all of them at earlier dates, against what happened then."""
+    check_folder(run.out)
+    reading = source_of(source, question, ModelOptions(look_back=chosen.look_back))
+    churn = _definition(reading, question)
+    if not isinstance(reading, LogSource):
+        raise ArgumentError(
+            "durations carry no dates, so there is no earlier day to go back to.",
+            hint="compare models on a log of events.",
+        )
+    if isinstance(churn, Inactivity):
+        raise ArgumentError(
+            f"--churn inactivity:{churn.days:g} gives curves of lifetimes, and no risk to be compared.",
+            hint=f"write --churn silence:{churn.days:g}.",
+        )
+    if question.cause is not None:
+        raise ArgumentError(
+            f"--cause {question.cause} asks as if the other causes did not exist; in the past they did.",
+            consequence="What happened could not be held against such a chance.",
+            hint="leave --cause out: all causes are compared together.",
+        )
+    analysis = Analysis(
+        window=reading.window,
+        churn=churn,
+        values=tuple(source.value or ()),
+        groups=tuple(source.group or ()),
+        activity=name_list(question.activity) if isinstance(churn, Cancellation) else (),
+        look_back=chosen.look_back,
+        horizons=days_list(question.horizon),
+        draws=chosen.draws,
+        seed=run.seed,
+    )
+    names, cutoffs = name_list(chosen.models), cutoffs_of(chosen.cutoffs)
+    contenders(analysis, names)  # refuses unknown names before the file is read
+    with Narrator(("reading", *COMPARE_STEPS, "report"), quiet=run.quiet) as tell:
+        tell("reading", 0.0)
+        with noting() as notes:
+            log = reading.read(values=analysis.values, labels=analysis.groups)
+        _check_log(reading, log, question)
+        found = compare_models(log, analysis, names, cutoffs=cutoffs, cache=run.out / FORECASTS, progress=tell)
+        tell("report", 0.0)
+        try:
+            files = write_comparison(found, run.out)
+        except OSError as error:
+            raise _writing_error(run.out, error) from error
+    if not run.quiet:
+        print_comparison(found, files, notes)
 
 
 def _definition(reading: LogSource | DurationSource, question: QuestionOptions) -> ChurnDefinition | None:

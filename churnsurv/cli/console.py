@@ -29,6 +29,8 @@ STEP_WORDS: Final = {
     "fitting": "Fitting the model",
     "risk": "Telling everyone's risk",
     "check": "Checking against the past",
+    "comparing": "Comparing models at earlier dates",
+    "scores": "Scoring what they said",
     "report": "Writing the report",
     "curves": "Writing the curves",
 }

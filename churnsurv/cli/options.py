@@ -29,6 +29,15 @@ def _option(name: str, help: str, panel: str, metavar: str | None = None) -> Any
 Out = Annotated[Path, _option("--out", "Where the results go; made if need be.", _RUN, "FOLDER")]
 Seed = Annotated[int, _option("--seed", "Same seed, same results.", _RUN)]
 Draws = Annotated[int, _option("--draws", "Posterior draws per chain, or draws of the coefficients.", _RUN)]
+LookBack = Annotated[
+    float | None,
+    _option(
+        "--look-back",
+        "How far back a customer's habits are counted. By default the silence; 90 for contracts.",
+        _QUESTION,
+        "DAYS",
+    ),
+]
 Quiet = Annotated[bool, _option("--quiet", "Print nothing but errors.", _RUN)]
 
 
@@ -208,16 +217,45 @@ class ModelOptions:
             "NAME",
         ),
     ] = None
-    look_back: Annotated[
-        float | None,
+    look_back: LookBack = None
+    draws: Draws = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions:
+    """What is compared, and when."""
+
+    models: Annotated[
+        str | None,
         _option(
-            "--look-back",
-            "How far back a customer's habits are counted. By default the silence; 90 for contracts.",
+            "--models",
+            "Some of rule, classifier (both as most shops do today), logistic, tree, forest, boosting, xgboost, lightgbm, "
+            "cox, weibull, hierarchical. For a shop, such as cox:landmark too: the same on what is known at intervals, and "
+            "not when the silence began. By default rule, classifier, logistic, boosting, cox, weibull, hierarchical.",
             _QUESTION,
-            "DAYS",
+            "NAMES",
         ),
     ] = None
+    cutoffs: Annotated[
+        str,
+        _option(
+            "--cutoffs",
+            "Earlier dates to go back to: how many, or which, such as 2011-06-01,2011-09-01.",
+            _QUESTION,
+            "DATES",
+        ),
+    ] = "4"
+    look_back: LookBack = None
     draws: Draws = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions:
+    """Where a comparison goes."""
+
+    out: Out
+    seed: Seed = 0
+    quiet: Quiet = False
 
 
 @dataclass(frozen=True, kw_only=True)

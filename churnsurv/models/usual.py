@@ -115,9 +115,9 @@ class SilenceRuleFit(PointFit):
 class FixedHorizonModel:
     """A plain classifier of "the event within so many days", which ignores how long a spell was watched.
 
-    One row per spell, with what was known at its start; 1 if the event was seen within ``days``, 0 if not, *also where the
-    window ended before*: those are no customers who stayed, and the classifier learns that they are. What it says is used
-    as most do, as a rate that does not change with the time reached. It is here to be compared with;
+    One row per spell, with what was known at its start (or per landmark); 1 if the event was seen within ``days``, 0 if not,
+    *also where the window ended before*: those are no customers who stayed, and the classifier learns that they are. What it
+    says is used as most do, as a rate that does not change with the time reached. It is here to be compared with;
     :class:`~churnsurv.models.discrete.DiscreteHazardModel` is the same classifier without the two mistakes.
 
     Parameters
@@ -178,8 +178,9 @@ class FixedHorizonModel:
         elif isinstance(table, SpellTable):
             rows = Episodes.from_spells(table)
         assert isinstance(rows, Episodes)  # noqa: S101 - check_support has refused everything else
-        first = rows.start == 0
-        y = ((rows.event > 0) & (rows.stop <= self.days))[first].astype(np.int64)
+        # From landmarks each row is asked anew; otherwise a spell that was not seen from its beginning answers nothing.
+        first = np.ones(len(rows.start), bool) if rows.schema.as_of == "landmark" else rows.start == 0
+        y = ((rows.event > 0) & (rows.stop - rows.start <= self.days))[first].astype(np.int64)
         if not y.any() or y.all():
             raise NoEventsError(
                 f"{int(y.sum()):,} of {len(y):,} spells have the event within {self.days:g} days.",
