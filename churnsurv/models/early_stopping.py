@@ -6,6 +6,7 @@ they get no better stops far too late.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,10 @@ def stopping_on(estimator: Any, rows: Any, y: IntArray) -> dict[str, Any]:
     if kind == "lightgbm":
         import lightgbm
 
-        return {"eval_set": [(rows, y)], "callbacks": [lightgbm.early_stopping(_ROUNDS, verbose=False)]}
+        stop = {"callbacks": [lightgbm.early_stopping(_ROUNDS, verbose=False)]}
+        if "eval_X" in inspect.signature(estimator.fit).parameters:  # from 4.7 on
+            return {"eval_X": (rows,), "eval_y": (y,), **stop}
+        return {"eval_set": [(rows, y)], **stop}
     estimator.set_params(early_stopping=True)
     return {"X_val": rows, "y_val": y}
 
