@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from churnsurv.analysis.covariates import RIDGE
 from churnsurv.analysis.settings import MODELS, Analysis
 from churnsurv.errors import ArgumentError
 from churnsurv.models.grammar import nearest
@@ -103,13 +104,18 @@ def _recipe(analysis: Analysis, name: str) -> Recipe:
 
     plain = name.removesuffix(LANDMARK)
     _check_name(analysis, name, plain)
-    model, settings = _model(analysis, plain)
+    asked = replace(analysis, model=plain if plain in MODELS else "cox")
+    if name == "hierarchical" + LANDMARK:
+        asked = replace(asked, look_back=asked.days_back)  # no whole past at landmarks, so habits are counted
+    model, settings = _model(asked, plain)
+    if name == "hierarchical" + LANDMARK:
+        model = replace(model, frailty=None, calendar=False)
     if plain == "rule":
         return Recipe(model)
-    moving = analysis.moving or name.endswith(LANDMARK)
+    moving = asked.moving or name.endswith(LANDMARK)
     return Recipe(
         model,
-        analysis.features(),
+        asked.features(),
         bins=getattr(model, "bins", None) or None,
         as_of="landmark" if moving else "spell",
         settings=settings,
@@ -119,7 +125,10 @@ def _recipe(analysis: Analysis, name: str) -> Recipe:
 def _model(analysis: Analysis, name: str) -> tuple[Any, dict[str, Any]]:
     """A model, and what its fit is told."""
     if name in MODELS:
-        return replace(analysis, model=name).specification(), {"draws": analysis.draws}
+        model: Any = analysis.specification()
+        # At an early date some group may be without an event: everyone is drawn towards zero by about a hundredth instead.
+        whole = model if name == "hierarchical" else replace(model, penalizer=RIDGE)
+        return whole, {"draws": analysis.draws}
     if isinstance(analysis.churn, Silence) and name == "rule":
         from churnsurv.models.usual import SilenceRule
 

@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 
 _BINS: Final = Quantiles(4)
 
+RIDGE: Final = 0.01
+"""Penalty where some effect has no finite estimate: by about one hundredth of what the data say."""
+
 
 def declare(
-    churn: ChurnDefinition, values: Sequence[str], groups: Sequence[str], activity: Sequence[str], look_back: float
+    churn: ChurnDefinition,
+    values: Sequence[str],
+    groups: Sequence[str],
+    activity: Sequence[str],
+    look_back: float,
+    *,
+    habits: bool = True,
 ) -> tuple[Feature, ...]:
     """Declare what a log knows of its customers; columns of groups come last.
 
@@ -37,6 +46,8 @@ def declare(
         Number columns, text columns, and kinds of event.
     look_back : float
         Days.
+    habits : bool
+        Whether a shop's counts and rhythms are wanted: a model that knows each customer's own rhythm does without.
 
     Returns
     -------
@@ -51,14 +62,14 @@ def declare(
     columns = [*values, *groups]
     if isinstance(churn, Silence):
         kinds: Sequence[str] = churn.kinds
-        habits: list[Feature] = [
-            f for kind in kinds for f in (Count(kind, days=look_back), Rhythm(kind, days=look_back))
+        counted: list[Feature] = [
+            f for kind in kinds if habits for f in (Count(kind, days=look_back), Rhythm(kind, days=look_back))
         ]
         source, days = kinds[0], None if len(kinds) == 1 else look_back
     else:
-        habits = [f for kind in activity for f in (Count(kind, days=look_back), Recency(kind, days=look_back))]
+        counted = [f for kind in activity for f in (Count(kind, days=look_back), Recency(kind, days=look_back))]
         source, days = _source(churn, columns, activity, look_back)
-    return (*habits, *(Value(source, column, days=days, name=name_of(column)) for column in columns))
+    return (*counted, *(Value(source, column, days=days, name=name_of(column)) for column in columns))
 
 
 def _source(

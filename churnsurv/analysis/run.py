@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from churnsurv.analysis.covariates import RIDGE
 from churnsurv.analysis.notes import noting
 from churnsurv.analysis.settings import Analysis, check_seed, default_horizons
 from churnsurv.errors import (
@@ -40,9 +41,6 @@ _NO_PAST: Final = "Durations carry no dates, so no earlier day could be replayed
 _ALONE: Final = (
     "One cause was asked for as if the others did not exist; in the past they did, so what happened cannot check it."
 )
-
-_RIDGE: Final = 0.01
-"""Penalty where some effect has no finite estimate: by about one hundredth of what the data say."""
 
 
 def steps(analysis: Analysis) -> tuple[str, ...]:
@@ -293,7 +291,7 @@ def _fit_one(table: CellTable | Episodes, analysis: Analysis, tell: Progress, k:
             DataWarning,
             stacklevel=2,
         )
-        fit = replace(model, penalizer=_RIDGE).fit(table, **settings)
+        fit = replace(model, penalizer=RIDGE).fit(table, **settings)
     if fit.info.status == "interrupted":
         # The sampler keeps what it has when Ctrl-C comes; whoever pressed it wants no report of that.
         raise KeyboardInterrupt
@@ -332,7 +330,7 @@ def _check(spells: SpellTable, fit: SurvivalFit, analysis: Analysis, tell: Progr
     tell("check", 0.0)
     model: Any = analysis.specification()
     if any(getattr(one, "penalizer", 0.0) > 0 for one in _models(fit)):
-        model = replace(model, penalizer=_RIDGE)
+        model = replace(model, penalizer=RIDGE)
     try:
         check = as_of_check(
             spells,

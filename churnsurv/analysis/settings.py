@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 from churnsurv._validate import check_choice
 from churnsurv.analysis.covariates import declare, is_moving, specify
@@ -83,7 +83,9 @@ class Analysis:
         Contracts only: kinds of event whose habits count, such as logins. They move while a contract runs, so
         that rows begin at landmarks.
     look_back : float, optional
-        Days over which activity is counted; the silence, or 90 for contracts.
+        Days over which activity is counted; by default the silence, or 90 for contracts. A shop's hierarchical model knows
+        every customer's own rhythm from her whole past, and counts nothing unless a look-back is given: gaps that open
+        earlier than it after the window's start are lost to whatever counts.
     horizons : tuple of float, optional
         Days ahead; see :func:`default_horizons`, or 30, 60 and 90 for contracts.
     rounded : float, optional
@@ -144,15 +146,21 @@ class Analysis:
                 raise ArgumentError(f"{name} is a tuple of names, not one text.", hint=f'write {name}=("{given}",).')
             object.__setattr__(self, name, tuple(getattr(self, name)))
         silence = self.churn.days if isinstance(self.churn, Silence) else None
-        look_back = (silence or _LOOK_BACK) if self.look_back is None else float(self.look_back)
-        object.__setattr__(self, "look_back", look_back)
         usual = _HORIZONS if silence is None else default_horizons(silence)
         object.__setattr__(self, "horizons", tuple(sorted({float(h) for h in self.horizons or usual})))
 
     @property
     def days_back(self) -> float:
-        """Days over which activity is counted."""
-        return cast(float, self.look_back)
+        """Days over which activity is counted, where any is."""
+        if self.look_back is not None:
+            return float(self.look_back)
+        return self.churn.days if isinstance(self.churn, Silence) else _LOOK_BACK
+
+    @property
+    def counting(self) -> bool:
+        """Whether a customer's habits are counted: not where the model has them from her whole past."""
+        shop = isinstance(self.churn, Silence)
+        return not (shop and self.model == "hierarchical" and self.look_back is None)
 
     @property
     def on_durations(self) -> bool:
@@ -168,7 +176,7 @@ class Analysis:
         """Declare the covariates; see :mod:`churnsurv.analysis.covariates`."""
         if self.on_durations or self.churn is None:
             return tuple(Baseline(column) for column in (*self.values, *self.groups))
-        return declare(self.churn, self.values, self.groups, self.activity, self.days_back)
+        return declare(self.churn, self.values, self.groups, self.activity, self.days_back, habits=self.counting)
 
     def specification(self) -> HierarchicalModel | CoxModel | WeibullModel:
         """Specify the model of these covariates."""

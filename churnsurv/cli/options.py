@@ -33,7 +33,8 @@ LookBack = Annotated[
     float | None,
     _option(
         "--look-back",
-        "How far back a customer's habits are counted. By default the silence; 90 for contracts.",
+        "How far back a customer's habits are counted. By default the silence; 90 for contracts. A shop's hierarchical model "
+        "counts none unless this is given: it knows each customer's own rhythm from all her gaps.",
         _QUESTION,
         "DAYS",
     ),

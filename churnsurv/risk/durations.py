@@ -47,7 +47,7 @@ class DurationScores:
     table : DataFrame
         One row per horizon; see :func:`score_durations`.
     integrated_brier, crps : IntegratedScore
-        Over the time up to the last horizon.
+        Over the time up to the last horizon; of one time alone the first has no meaning, and is NaN.
     integrated_skill : float
         Share of the integrated Brier score of these spells' own Kaplan–Meier curve that is saved.
     likelihood : LikelihoodScore
@@ -147,7 +147,7 @@ def score_durations(
     """
     days = check_horizons(list(horizons))
     check_count(n_draws, "n_draws", minimum=20)
-    curves = held_out_curves(fit, spells, _grid(days))
+    curves = held_out_curves(fit, spells, _grid(days, spells.grain))
     groups = None
     if censoring_by is not None:
         if censoring_by not in curves.levels:
@@ -157,29 +157,47 @@ def score_durations(
             )
         groups = curves.levels[censoring_by]
     given: dict[str, Any] = {"weight": curves.weight}
-    many = {**given, "survival": curves.survival, "groups": groups}
     time, event, at = curves.time, curves.event, curves.times
     risk = 1.0 - curves.survival[:, -1]
-    table = _table(curves, days, groups, n_draws, rng)
-    end = np.minimum(time, at[-1])
-    happened = np.where(time <= at[-1], event, 0)
+    whole, area, skill = _integrated(curves, groups)
     return DurationScores(
-        table=table,
-        integrated_brier=integrated_brier_score(time, event, at, **many),
-        crps=crps(time, event, at, **many),
-        integrated_skill=float(brier_skill(time, event, at, **many).integrated),
+        table=_table(curves, days, groups, n_draws, rng),
+        integrated_brier=whole,
+        crps=area,
+        integrated_skill=skill,
         likelihood=likelihood_score(time, event, at, survival=curves.survival, **given),
         harrell=concordance_index(time, event, risk, horizon=at[-1], **given),
         uno=concordance_index(time, event, risk, horizon=at[-1], weighting="uno", **given),
-        d_calibration=d_calibration(curves.at(end), happened, **given),
+        d_calibration=_dated(curves),
         curves=curves,
     )
 
 
-def _grid(days: list[float]) -> FloatArray:
-    """The horizons, and evenly spaced times between them."""
+def _grid(days: list[float], grain: float | None) -> FloatArray:
+    """The horizons, and evenly spaced times between them: whole units where no other is known."""
     last = max(days)
-    return np.unique(np.round(np.concatenate([days, np.linspace(0, last, _GRID + 1)[1:]]), 9))
+    units = _GRID if grain is None else math.floor(last / grain + 1e-9)
+    unit = last / _GRID if grain is None else grain
+    return np.unique(np.round(np.concatenate([days, unit * np.arange(1, units + 1)]), 9))
+
+
+def _dated(curves: HeldOutCurves) -> DCalibration:
+    """D-calibration up to the last time; an event known to a unit is spread over its unit."""
+    last = curves.times[-1]
+    end, happened = np.minimum(curves.time, last), np.where(curves.time <= last, curves.event, 0)
+    before = None if curves.grain is None else curves.at(np.maximum(end - curves.grain, 0.0))
+    return d_calibration(curves.at(end), happened, survival_before_exit=before, weight=curves.weight)
+
+
+def _integrated(curves: HeldOutCurves, groups: StrArray | None) -> tuple[IntegratedScore, IntegratedScore, float]:
+    """Integrated Brier score, CRPS, and the skill of the first."""
+    given: dict[str, Any] = {"survival": curves.survival, "groups": groups, "weight": curves.weight}
+    score = crps(curves.time, curves.event, curves.times, **given)
+    if len(curves.times) == 1:
+        nothing = IntegratedScore(math.nan, math.nan, float(curves.times[0]), curves.times, np.zeros(1))
+        return nothing, score, math.nan
+    skill = brier_skill(curves.time, curves.event, curves.times, **given).integrated
+    return integrated_brier_score(curves.time, curves.event, curves.times, **given), score, float(skill)
 
 
 def _table(curves: HeldOutCurves, days: list[float], groups: StrArray | None, n_draws: int, rng: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from churnsurv._typing import FloatArray, IntArray, StrArray
 from churnsurv._validate import check_horizons
 from churnsurv.errors import EmptyDataError, ModelSupportError
+from churnsurv.models.base import needs_history
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.open_spells import check_same_definition
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 _NUMBERS_AT_ONCE = 20_000_000
 """Draws × customers × times that are held together: 160 MB."""
-_MOST_TIMES = 4_000
-"""Different moments of the clock at which curves are computed."""
+_DRAWS = 500
+"""Draws that a curve is averaged over: what is scored is a mean, not a tail."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +44,13 @@ class HeldOutCurves:
     times : array of shape (k,)
         Days from the entry.
     survival : array of shape (n, k)
-        Probability of no event by each, given none by the entry; average over the draws.
+        Probability of no event by each, given none by the entry; average over 500 draws.
     levels : mapping of str to array of shape (n,)
         Level of each column.
     n_refused : int
         Spells of which the fit can say nothing.
+    grain : float or None
+        Days of the unit that times are known to; ``None`` where they are exact.
     """
 
     customer_id: StrArray
@@ -58,6 +61,7 @@ class HeldOutCurves:
     survival: FloatArray
     levels: dict[str, StrArray]
     n_refused: int
+    grain: float | None = None
 
     def at(self, time: FloatArray) -> FloatArray:
         """Predicted survival at each customer's own time, its hazard constant between the times of the curve, shape (n,)."""
@@ -74,7 +78,7 @@ class HeldOutCurves:
 def held_out_curves(fit: SurvivalFit, spells: SpellTable, times: Sequence[float] | FloatArray) -> HeldOutCurves:
     """Predict the curve of each spell from what was known when it opened, given that it reached its entry.
 
-    Cost: draws × spells × times, in chunks of 160 MB.
+    Cost: 500 draws × spells × times, in chunks of 160 MB.
 
     Parameters
     ----------
@@ -127,27 +131,45 @@ def held_out_curves(fit: SurvivalFit, spells: SpellTable, times: Sequence[float]
         survival=survival,
         levels={column.name: level[kept] for column, level in zip(fit.schema.columns, view.levels, strict=True)},
         n_refused=len(told) - len(kept),
+        grain=spells.grain,
     )
 
 
 def _curves(fit: SurvivalFit, rows: CauseRows, entry: FloatArray, times: FloatArray) -> FloatArray:
     """Average over the draws of S(entry + t) / S(entry), shape (n, k): a ratio for each draw."""
-    clock = np.concatenate([entry[:, None], entry[:, None] + times], axis=1)
-    grid, place = np.unique(np.round(clock, 9), return_inverse=True)
-    if len(grid) > _MOST_TIMES:
-        raise ModelSupportError(
-            f"{len(grid):,} different moments of the clock are asked about: entries and times together.",
-            consequence="Curves of every spell at all of them would not fit into memory.",
-            hint="fewer times, or entries in whole days or months.",
-        )
-    place = place.reshape(clock.shape)
-    size = max(1, _NUMBERS_AT_ONCE // (fit.n_draws * len(grid)))
-    found = np.empty((len(entry), len(times)))
+    if needs_history(fit):
+        return _curves_of_strangers(fit, rows, entry, times)
+    rows, found = replace(rows, reached=entry), np.empty((len(entry), len(times)))
+    index = np.unique(np.linspace(0, fit.n_draws - 1, min(_DRAWS, fit.n_draws)).round().astype(np.int64))
+    size = max(1, _NUMBERS_AT_ONCE // (len(index) * len(times)))
     for first in range(0, len(entry), size):
         some = np.arange(first, min(first + size, len(entry)))
-        draws = fit.predict_survival_function(rows.take(some), grid).values  # type: ignore[attr-defined]
-        draws = draws.reshape(-1, len(some), len(grid))
-        at = np.take_along_axis(draws, np.broadcast_to(place[some], (len(draws), *place[some].shape)), axis=2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found[some] = np.mean(at[:, :, 1:] / at[:, :, :1], axis=0)
+        found[some] = fit.conditional_survival(rows.take(some), entry[some, None] + times, draws=index).mean(axis=0)
     return found
+
+
+def _curves_of_strangers(fit: SurvivalFit, rows: CauseRows, entry: FloatArray, times: FloatArray) -> FloatArray:
+    """The same of a fit that goes by each customer's past, and is told none: curves of customers whom it has never seen."""
+    clock = np.round(np.concatenate([entry[:, None], entry[:, None] + times], axis=1), 9)
+    size = max(1, _NUMBERS_AT_ONCE // (fit.n_draws * clock.shape[1]))
+    found = np.empty((len(entry), len(times)))
+    for alike in _alike(rows):
+        for first in range(0, len(alike), size):
+            some = alike[first : first + size]
+            grid, place = np.unique(clock[some], return_inverse=True)
+            draws = fit.predict_survival_function(rows.take(some[:1]), grid).values.reshape(-1, len(grid))  # type: ignore[attr-defined]
+            at = draws[:, place.reshape(len(some), -1)]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found[some] = np.mean(at[:, :, 1:] / at[:, :, :1], axis=0)
+    return found
+
+
+def _alike(rows: CauseRows) -> list[IntArray]:
+    """Positions of rows with equal columns: they share one curve."""
+    columns = [level.astype(str) for level in rows.levels]
+    columns += [value.astype(str) for value in rows.values if value is not None]
+    if not columns:
+        return [np.arange(len(rows))]
+    of = np.unique(np.column_stack(columns), axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(of, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(of[order])) + 1)

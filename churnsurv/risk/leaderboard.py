@@ -214,6 +214,12 @@ def _verdict(found: PairedDifference) -> str:
     return {"first higher": "worse", "first lower": "better"}.get(found.verdict, "not distinguishable")
 
 
+def _digits(*values: Any) -> int:
+    """Digits behind the point that show the smallest of some differences; four are enough for most."""
+    smallest = min((abs(float(one)) for one in values if one), default=1.0)
+    return max(4, 1 - int(np.floor(np.log10(smallest)))) if smallest > 0 else 4
+
+
 def _sentence(row: dict[str, object], best: str) -> str:
     """How one model compares with the best."""
     name, verdict = row["model"], row["verdict"]
@@ -221,7 +227,10 @@ def _sentence(row: dict[str, object], best: str) -> str:
         return f"{name} has the lowest Brier score, {row['brier']:.4f}."
     if verdict == "failed":
         return f"{name} could not be fitted: {row['status']}."
-    bounds = f"{row['difference']:+.4f} ({row['difference_lower']:+.4f} to {row['difference_upper']:+.4f})"
+    digits = _digits(row["difference"], row["difference_lower"], row["difference_upper"])
+    names = ("difference", "difference_lower", "difference_upper")
+    first, low, high = (f"{row[name]:+.{digits}f}" for name in names)
+    bounds = f"{first} ({low} to {high})"
     if verdict == "not distinguishable":
         return f"{name} is not distinguishable from {best}: {bounds}."
     known = " It knows nothing but the time reached." if name == REFERENCE else ""

@@ -33,8 +33,8 @@ def test_horizons_are_sorted_and_single():
 
 
 def test_the_look_back_is_the_silence_unless_given():
-    assert analysis().look_back == 90
-    assert analysis(look_back=180).look_back == 180
+    assert analysis().days_back == 90
+    assert analysis(look_back=180).days_back == 180
 
 
 @pytest.mark.parametrize("settings", [{"look_back": 0}, {"look_back": float("nan")}, {"draws": 0}])
@@ -49,19 +49,28 @@ def test_a_horizon_beyond_the_silence_is_refused():
 
 
 def test_features_of_a_shop():
-    names = [feature.name for feature in analysis(values=("Revenue £",), groups=("Country",)).features()]
-    assert names == ["count_order_90d", "rhythm_order_90d", "revenue", "country"]
+    """Every customer's own rhythm comes from her whole past; habits are counted where that is asked, or cannot be had."""
+    columns = {"values": ("Revenue £",), "groups": ("Country",)}
+    names = [[feature.name for feature in analysis(**columns, **one).features()] for one in _KINDS_OF_SHOP]
+    counted = ["count_order_90d", "rhythm_order_90d", "revenue", "country"]
+    assert names == [["revenue", "country"], counted, counted]
+
+
+_KINDS_OF_SHOP = ({}, {"look_back": 90}, {"model": "cox"})
 
 
 def test_with_several_kinds_values_are_read_within_the_look_back():
-    features = {feature.name: feature for feature in analysis(kinds=("order", "login"), groups=("Country",)).features()}
+    features = {
+        feature.name: feature
+        for feature in analysis(kinds=("order", "login"), groups=("Country",), look_back=90).features()
+    }
     assert set(features) == {"count_order_90d", "rhythm_order_90d", "count_login_90d", "rhythm_login_90d", "country"}
     assert (features["country"].kind, features["country"].lookback) == ("order", 90)
 
 
 def test_groups_are_random_effects_and_the_rest_a_formula():
     model = analysis(values=("Revenue",), groups=("Country", "City")).specification()
-    assert model.formula == "count_order_90d + rhythm_order_90d + revenue"
+    assert model.formula == "revenue"
     assert model.groups == ("country", "city")
 
 

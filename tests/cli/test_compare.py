@@ -156,7 +156,10 @@ def test_contenders_are_made_of_the_analysis():
     assert tuple(recipes) == usual_contenders(analysis)
     assert recipes["rule"].model.days == 45
     assert recipes["hierarchical"].settings == {"draws": 123}
-    assert [f.name for f in recipes["cox"].features] == [f.name for f in analysis.features()]
+    assert [f.name for f in recipes["cox"].features] == ["count_order_90d", "rhythm_order_90d", "revenue", "country"]
+    assert [f.name for f in recipes["hierarchical"].features] == ["revenue", "country"]
+    assert recipes["cox"].model.penalizer == 0.01
+    assert contenders(analysis, ["hierarchical:landmark"])["hierarchical:landmark"].model.frailty is None
     assert recipes["boosting"].model.validation == 0.1
     assert contenders(analysis, ["cox:landmark"])["cox:landmark"].as_of == "landmark"
 
