@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 AVERAGE: Final = "average"
 ONE_DATE: Final = "one date"
 _ROW: Final = 26
+_SUBTITLE: Final = "a dot for each date, a bar for their average; orange: worse than the best by more than chance"
+_LEAST: Final = 0.05
+"""Skill up to which the axis reaches at least."""
 
 
 def leaderboard_data(board: Leaderboard) -> pd.DataFrame:
@@ -46,7 +49,9 @@ def leaderboard_data(board: Leaderboard) -> pd.DataFrame:
 
 
 def plot_leaderboard(board: Leaderboard, *, width: int = WIDE) -> alt.VConcatChart:
-    """Draw :func:`leaderboard_data`: a dot for each date, a bar for the average; who is told apart from the best is red.
+    """Draw :func:`leaderboard_data`: a dot for each date, a bar for the average.
+
+    Who is told apart from the best is orange. Who lies further below zero than half of what the best is above it is told in words.
 
     Parameters
     ----------
@@ -63,15 +68,22 @@ def plot_leaderboard(board: Leaderboard, *, width: int = WIDE) -> alt.VConcatCha
     import altair as alt
 
     data = leaderboard_data(board)
-    low, high = min(0.0, float(data["brier_skill"].min())), float(data["brier_skill"].max())
-    scale = alt.Scale(domain=[low, high], nice=True)
+    low, high = _domain(data)
+    scale = alt.Scale(domain=[low, high], nice=False, clamp=False)
     panels = [
-        _panel(data[data["horizon"] == horizon], horizon, scale, width) for horizon in data["horizon"].drop_duplicates()
+        _panel(data[data["horizon"] == horizon], horizon, scale, low, width)
+        for horizon in data["horizon"].drop_duplicates()
     ]
     return finish(alt.vconcat(*panels))
 
 
-def _panel(data: pd.DataFrame, title: str, scale: alt.Scale, width: int) -> alt.LayerChart:
+def _domain(data: pd.DataFrame) -> tuple[float, float]:
+    """Half as far below zero as above at most, so that one hopeless model does not hide all differences."""
+    high = max(float(data["brier_skill"].max()), _LEAST)
+    return max(min(0.0, float(data["brier_skill"].min())), -high / 2) * 1.05, high * 1.05
+
+
+def _panel(data: pd.DataFrame, title: str, scale: alt.Scale, low: float, width: int) -> alt.LayerChart:
     import altair as alt
 
     order = data.loc[data["what"] == AVERAGE, "model"].tolist()
@@ -82,12 +94,21 @@ def _panel(data: pd.DataFrame, title: str, scale: alt.Scale, width: int) -> alt.
     base = alt.Chart(data).encode(x=x, y=y)
     dates = (
         base.transform_filter(alt.datum.what == ONE_DATE)
-        .mark_circle(size=36, opacity=0.55)
+        .mark_circle(size=36, opacity=0.55, clip=True)
         .encode(color=worse, tooltip=["model:N", "cutoff:N", alt.Tooltip("brier_skill:Q", format=".3f")])
     )
     means = (
-        base.transform_filter(alt.datum.what == AVERAGE).mark_tick(thickness=3, size=18, opacity=1).encode(color=worse)
+        base.transform_filter(alt.datum.what == AVERAGE)
+        .mark_tick(thickness=3, size=18, opacity=1, clip=True)
+        .encode(color=worse)
+    )
+    beyond = data[(data["what"] == AVERAGE) & (data["brier_skill"] < low)]
+    told = (
+        alt.Chart(beyond.assign(words=[f"◀ {skill:.0%}" for skill in beyond["brier_skill"]]))
+        .mark_text(align="left", dx=4, color=VERMILION)
+        .encode(x=alt.datum(low), y=y, text="words:N")
     )
     zero = alt.Chart(data).mark_rule(color=MUTED, strokeDash=[4, 3]).encode(x=alt.datum(0.0))
     height = _ROW * max(len(order), 2)
-    return layered([zero, dates, means], width=width - 150, height=height, title=alt.TitleParams(title, color=INK))
+    heading = alt.TitleParams(title, subtitle=_SUBTITLE, color=INK, subtitleColor=MUTED)
+    return layered([zero, dates, means, told], width=width - 150, height=height, title=heading)

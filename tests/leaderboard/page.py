@@ -7,6 +7,9 @@ CHARTED = (
 )
 """Models whose calibration is drawn."""
 
+SHOWN = ("", "revenue", "country")
+"""Columns whose totals are told."""
+
 TESTED = {
     "Brier score, skill": "tests/hazards/scoring/test_brier.py",
     "log score": "tests/hazards/scoring/test_log_score.py",
@@ -86,7 +89,7 @@ def _table(rows, horizon, *, concordance=False):
     titles += [
         "concordance" if concordance else "AUC",
         "lift",
-        "churned / expected",
+        "came back / expected" if concordance else "churned / expected",
         "held",
         "difference from the best",
         "s",
@@ -131,6 +134,8 @@ def _dates(found, horizon):
 def _coverage(found):
     lines = ["| model | horizon | of | held | width |", "|---|---|---|---|---|"]
     for row in found["coverage"]:
+        if not row["model"].startswith("hierarchical") or row["column"] not in SHOWN:
+            continue
         what = row["column"] or "all customers"
         held = (
             f"{row['covered']:.0%} of {row['n_intervals']:g} ({row['covered_lower']:.0%} to {row['covered_upper']:.0%})"

@@ -19,7 +19,7 @@ ASKED = (
 
 @pytest.fixture(scope="module")
 def again():
-    return numbers(measure(CHEAP, cutoffs=CUTOFFS[-1:]), 0.0)
+    return numbers(measure(CHEAP, cutoffs=CUTOFFS[-1:]))
 
 
 def test_everyone_took_part_at_four_dates():
