@@ -32,7 +32,7 @@ _WHAT: Final = {
     "scores.csv": "the same for every date",
     "forecasts.parquet": "every forecast beside what happened, for a program",
 }
-_TITLES: Final = ("", "error saved", "off by", "by chance", "AUC", "lift", "totals held", "seconds", "")
+_TITLES: Final = ("", "saved", "off by", "chance", "AUC", "lift", "held", "seconds")
 
 
 def cutoffs_of(text: str) -> int | tuple[str, ...]:
@@ -108,9 +108,9 @@ def print_comparison(found: Comparison, files: dict[str, Path], notes: Sequence[
     console.print(_how(found), markup=False)
     console.print(_table(found))
     console.print(
-        "(error saved: of the squared error of one curve for everyone; off by: average distance between what was said and"
-        " what happened; by chance: the same of a model that is exactly right; lift: leavers in the tenth at highest risk,"
-        " as a multiple; totals held: dates at which the interval of the total held the number)\n",
+        "(saved: share of the squared error of one curve for everyone; off by: average distance between what was said and what"
+        " happened; chance: the same of a model that is exactly right; lift: leavers in the tenth at highest risk, as a multiple"
+        " of those in all; held: dates at which the interval of the total held the number)\n",
         markup=False,
     )
     for sentence in found.board.verdicts():
@@ -141,7 +141,7 @@ def _how(found: Comparison) -> str:
 def _table(found: Comparison) -> Table:
     table = Table(box=None, pad_edge=False, header_style="")
     for k, title in enumerate(_TITLES):
-        table.add_column(title, justify="right" if 0 < k < len(_TITLES) - 1 else "left", no_wrap=True)
+        table.add_column(title, justify="right" if k else "left", no_wrap=True)
     board = found.board.table
     for row in rows_of(board[board["horizon"] == board["horizon"].max()]):
         held = f"{row['covered']:g} of {row['n_intervals']:g}" if row["n_intervals"] else "–"
@@ -154,7 +154,6 @@ def _table(found: Comparison) -> Table:
             _number(row["lift"], 1),
             held,
             _number(row["seconds"], 1),
-            "" if row["status"] == "ok" else str(row["status"]),
         )
     return table
 
@@ -168,7 +167,14 @@ def _number(value: Any, digits: int) -> str:
 
 
 def _failures(found: Comparison) -> list[str]:
-    return [f"{name} at {date}: {why}" for (name, date), why in found.result.failures().items()]
+    """Who has no forecast, and whose computation failed its checks."""
+    told = [f"{name} at {date}: {why}" for (name, date), why in found.result.failures().items()]
+    table = found.board.table
+    last = table[(table["horizon"] == table["horizon"].max()) & table["status"].str.startswith("unreliable")]
+    for row in rows_of(last):
+        when = f"{row['status']} dates" if " at " in str(row["status"]) else f"{row['status']} at every date"
+        told.append(f"{row['model']}: {when}, its computation failed its checks; more --draws may mend it.")
+    return told
 
 
 def _overlap(found: Comparison) -> list[str]:
