@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -49,6 +49,9 @@ class DiscreteHazardFit:
     rows : PersonPeriods
         What it learnt from; effects are averages over some of them.
     """
+
+    whole_periods: ClassVar[bool] = True
+    """Time at risk in periods that the window's end cuts off is in no count of the fit."""
 
     model: DiscreteHazardModel
     schema: CellSchema

@@ -112,10 +112,11 @@ def fitted_on(risk: RiskTable, counted: Counted) -> bool:
     -------
     bool
         Whether the time at risk is that of the fit, with or without what the fit cannot use; also where the
-        fit does not tell, or has followed customers from landmarks, which may lie elsewhere.
+        fit does not tell: it has followed customers from landmarks, which may lie elsewhere, or has learnt from whole
+        periods, and the rest of its time at risk is not in its count (such fits are not saved, so none is from another day).
     """
     known = risk.fit.info.exposure
-    if not known or risk.fit.schema.as_of == "landmark":
+    if not known or risk.fit.schema.as_of == "landmark" or getattr(risk.fit, "whole_periods", False):
         return True
     totals = (counted.used, counted.used + counted.left_out)
     return any(math.isclose(known, total, rel_tol=1e-9) for total in totals)

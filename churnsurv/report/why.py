@@ -130,6 +130,8 @@ def _afterwards(risk: RiskTable, counted: CellTable | Episodes, days: float) -> 
     if len(risk.causes) > 1 or _supported_until(risk.fit, 2 * days) < 2 * days:
         return ""
     draws = mean_survival(risk.fit, counted, np.array([days, 2 * days]), risk.spells)
+    if not np.all(draws[:, 0] > 0):
+        return ""  # a rule has nobody stay silent for so long
     back = 1 - draws[:, 1] / draws[:, 0]
     return (
         f"The definition is a line drawn by people: of those who have been silent for {days:g} days, "

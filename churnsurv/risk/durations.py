@@ -143,7 +143,7 @@ def score_durations(
     >>> import pandas as pd
     >>> found = score_durations(KaplanMeierModel().fit(spells(rows[:100])), spells(rows[100:]), [10, 20])
     >>> found.table[["horizon", "n", "n_events"]].to_numpy().tolist()
-    [[10.0, 100.0, 16.0], [20.0, 100.0, 34.0]]
+    [[10.0, 100.0, 13.0], [20.0, 100.0, 27.0]]
     """
     days = check_horizons(list(horizons))
     check_count(n_draws, "n_draws", minimum=20)

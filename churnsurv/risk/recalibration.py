@@ -232,6 +232,11 @@ class RecalibratedFit:
         return needs_history(self.fit)
 
     @property
+    def whole_periods(self) -> bool:
+        """Whether the fit's time at risk is that of whole periods alone."""
+        return bool(getattr(self.fit, "whole_periods", False))
+
+    @property
     def carries_months(self) -> bool:
         """Whether the fit says by itself what the months ahead may be."""
         return carries_months(self.fit)

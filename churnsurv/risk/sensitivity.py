@@ -331,7 +331,8 @@ def compare_rankings(old: FloatArray, new: FloatArray) -> tuple[int, float, floa
 
     Examples
     --------
-    >>> compare_rankings(np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.3, np.nan]))
+    >>> n, rank, top = compare_rankings(np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.3, np.nan]))
+    >>> n, round(rank, 6), top
     (2, 1.0, 1.0)
     """
     both = ~np.isnan(old) & ~np.isnan(new)
