@@ -13,9 +13,10 @@ from churnsurv.analysis.contenders import contenders
 from churnsurv.analysis.notes import noting
 from churnsurv.analysis.run import Progress, silent
 from churnsurv.analysis.settings import Analysis
-from churnsurv.errors import DefinitionError, WindowError
+from churnsurv.errors import DefinitionError, EmptyDataError, WindowError
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.events import EventLog
+from churnsurv.tables.histories import longest_lookback
 from churnsurv.tables.window import DAY_US, moment_of, read_zone
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ COMPARE_STEPS: Final = ("comparing", "scores")
 """Names of the steps of :func:`compare`, in order."""
 
 _DATES: Final = 4
+_CLOCKS: Final = 0.1
+"""Days by which two dates may be closer than a horizon only because clocks were changed between them."""
 _LEARNT: Final = 1.25
 """Silences, or horizons, of known past that a first date has behind it: with one alone nobody was seen to complete it."""
 
@@ -54,10 +57,12 @@ class Comparison:
     @property
     def overlapping(self) -> bool:
         """Whether the longest horizon of a date reaches beyond the next one: part of what happened counts twice."""
-        return self.spacing < self.result.horizons[-1]
+        return self.spacing < self.result.horizons[-1] - _CLOCKS
 
 
-def usual_cutoffs(analysis: Analysis, timezone: str, n: int = _DATES) -> tuple[str, ...]:
+def usual_cutoffs(
+    analysis: Analysis, timezone: str, n: int = _DATES, *, look_back: float | None = None
+) -> tuple[str, ...]:
     """Dates to go back to: the last one followed for the longest horizon, the others evenly before it.
 
     They are a horizon apart where the log is long enough, and closer where it is not: the first one must leave behind it
@@ -71,6 +76,8 @@ def usual_cutoffs(analysis: Analysis, timezone: str, n: int = _DATES) -> tuple[s
         Zone of the log.
     n : int
         Dates; fewer where they would be less than a week apart.
+    look_back : float, optional
+        Days that features reach back; those of the analysis by default.
 
     Returns
     -------
@@ -100,7 +107,10 @@ def usual_cutoffs(analysis: Analysis, timezone: str, n: int = _DATES) -> tuple[s
     horizon = analysis.horizons[-1]
     length = (end - start) / DAY_US
     reach = analysis.churn.days if isinstance(analysis.churn, Silence) else horizon
-    latest, earliest = length - horizon, math.ceil(analysis.days_back + _LEARNT * reach)
+    latest, earliest = (
+        length - horizon,
+        math.ceil((analysis.days_back if look_back is None else look_back) + _LEARNT * reach),
+    )
     if latest < earliest:
         raise WindowError(
             f"the log has {length:.0f} days, and {earliest + horizon:.0f} are needed to go back to one date.",
@@ -153,11 +163,14 @@ def compare(
         If data and settings contradict each other, or there is too little to learn from.
     """
     from churnsurv.risk.backtest import backtest
-    from churnsurv.risk.leaderboard import leaderboard
 
     tell = progress or silent
     recipes = contenders(analysis, names)
-    dates = usual_cutoffs(analysis, log.timezone, cutoffs) if isinstance(cutoffs, int) else tuple(cutoffs)
+    if isinstance(cutoffs, int):
+        back = max(longest_lookback(recipe.features) for recipe in recipes.values())
+        dates = usual_cutoffs(analysis, log.timezone, cutoffs, look_back=back)
+    else:
+        dates = tuple(cutoffs)
     if analysis.window is None or analysis.churn is None:
         raise DefinitionError(
             "a log needs a definition of churn and a window.", hint="write Analysis(churn=…, window=…)."
@@ -175,7 +188,28 @@ def compare(
             progress=lambda done, _: tell("comparing", done),
         )
         tell("scores", 0.0)
-        board = leaderboard(result, rng=analysis.seed)
+        board = _board(result, analysis.seed)
+    if isinstance(cutoffs, int) and len(dates) < cutoffs:
+        notes.append(
+            f"There are {len(dates)} dates in place of {cutoffs}: the log is too short for more, a week apart."
+        )
     followed = [cutoff.followed for cutoff in result.cutoffs]
     spacing = min((a - b for a, b in itertools.pairwise(followed)), default=math.nan)
     return Comparison(result, board, spacing, tuple(notes))
+
+
+def _board(result: Backtest, seed: int) -> Leaderboard:
+    """Models in order; where no date is left that all share, why each of them failed."""
+    from churnsurv.risk.leaderboard import leaderboard
+
+    try:
+        return leaderboard(result, rng=seed)
+    except EmptyDataError as error:
+        reasons = "; ".join(f"{name} at {date}: {why}" for (name, date), why in result.failures().items())
+        failed = {name for name, _ in result.failures()}
+        able = [name for name in result.models[:-1] if name not in failed]
+        raise EmptyDataError(
+            f"{error.what} {reasons}",
+            consequence="Models scored at different dates cannot be put in an order.",
+            hint=f"leave out who failed: --models {','.join(able)}." if able else "a longer log, or other columns.",
+        ) from error

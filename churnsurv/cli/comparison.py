@@ -115,7 +115,7 @@ def print_comparison(found: Comparison, files: dict[str, Path], notes: Sequence[
     )
     for sentence in found.board.verdicts():
         console.print(clean_text(sentence, longest=500), markup=False)
-    cautions = [*notes, *found.notes, *_failures(found), *_overlap(found)]
+    cautions = [*notes, *found.notes, *_left_out(found), *_failures(found), *_overlap(found)]
     if cautions:
         console.print("\nRead with care:", markup=False)
         for text in cautions:
@@ -129,11 +129,11 @@ def print_comparison(found: Comparison, files: dict[str, Path], notes: Sequence[
 
 def _how(found: Comparison) -> str:
     """What was done, on whom."""
-    cutoffs, last = found.result.cutoffs, found.board.table
+    kept, last = _compared_at(found), found.board.table
     n = int(last[last["horizon"] == last["horizon"].max()]["n"].max())
-    dates = cutoffs[0].date if len(cutoffs) == 1 else f"{cutoffs[0].date} to {cutoffs[-1].date}"
+    dates = kept[0] if len(kept) == 1 else f"{kept[0]} to {kept[-1]}"
     return (
-        f"At {quantity(len(cutoffs), 'date')} ({dates}) each model learnt from what was known then, and was held against the"
+        f"At {quantity(len(kept), 'date')} ({dates}) each model learnt from what was known then, and was held against the"
         f" {found.result.horizons[-1]:g} days that followed: {count(n)} forecasts whose answer was open."
     )
 
@@ -164,6 +164,23 @@ def _share(value: Any) -> str:
 
 def _number(value: Any, digits: int) -> str:
     return "–" if math.isnan(float(value)) else f"{float(value):.{digits}f}"
+
+
+def _compared_at(found: Comparison) -> list[str]:
+    """Dates at which all models that can be fitted were."""
+    return sorted(set(found.board.scores["cutoff"]))
+
+
+def _left_out(found: Comparison) -> list[str]:
+    """Dates that are lost to all models because one of them failed there."""
+    lost = [cutoff.date for cutoff in found.result.cutoffs if cutoff.date not in _compared_at(found)]
+    failed = sorted({name for name, date in found.result.failures() if date in lost})
+    if not lost:
+        return []
+    return [
+        f"{', '.join(lost)} {'is' if len(lost) == 1 else 'are'} left out for all models, because {', '.join(failed)} failed"
+        " there: models are compared at the same dates. Without it in --models the others have them."
+    ]
 
 
 def _failures(found: Comparison) -> list[str]:

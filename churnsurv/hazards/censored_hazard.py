@@ -84,5 +84,5 @@ def _survival(sets: RiskSets, k: int, delta: float) -> float:
     with np.errstate(divide="ignore"):
         steps = np.log1p(-sets.n_events[: k + 1] / sets.n_at_risk[: k + 1])
     since = np.concatenate([np.cumsum(steps[:0:-1])[::-1], [0.0]])  # log S(t) / S(c): events after each censoring time
-    left = np.exp(np.multiply(delta, since, where=since < 0, out=np.zeros(k + 1)))
+    left = np.exp(np.multiply(delta, since, where=(since < 0) & (delta > 0), out=np.zeros(k + 1)))
     return float((watched + np.sum(sets.n_censored[: k + 1] * left)) / sets.n_at_risk[0])

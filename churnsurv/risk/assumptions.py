@@ -13,14 +13,13 @@ import numpy as np
 
 from churnsurv._typing import FloatArray
 from churnsurv._validate import check_horizons
-from churnsurv.errors import ArgumentError, ChurnsurvError, ChurnsurvWarning, DefinitionError
+from churnsurv.errors import ArgumentError, ChurnsurvError, ChurnsurvWarning, DefinitionError, EmptyDataError
 from churnsurv.hazards.censored_hazard import censored_hazard_survival
 from churnsurv.hazards.scoring.recalibration import Recalibration
 from churnsurv.models.base import Progress
-from churnsurv.models.competing import CompetingFits
 from churnsurv.models.progress import reporter
 from churnsurv.risk.assumption_rows import Assumption, AssumptionRow, AssumptionSensitivity
-from churnsurv.risk.backtest import REFERENCE, Backtest, backtest, read_recipes
+from churnsurv.risk.backtest import REFERENCE, Backtest, backtest, read_moments, read_recipes
 from churnsurv.risk.leaderboard import leaderboard
 from churnsurv.risk.predict import churn_risk
 from churnsurv.risk.recalibration import RecalibratedFit, recalibrated_forecast
@@ -30,10 +29,12 @@ from churnsurv.tables.churn import ChurnDefinition, Silence
 from churnsurv.tables.events import EventLog
 from churnsurv.tables.features import Feature
 from churnsurv.tables.spells import SpellTable
-from churnsurv.tables.window import ObservationWindow
+from churnsurv.tables.window import ObservationWindow, moment_of
 
 if TYPE_CHECKING:
     import datetime as dt
+
+    import pandas as pd
 
     from churnsurv.models.base import SurvivalModel
     from churnsurv.risk.recipes import Recipe
@@ -53,12 +54,13 @@ class _Setting:
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """What a setting gave: risk now, and the backtest."""
+    """What a setting gave: risk now, the backtest, and the models in order."""
 
     setting: _Setting
     spells: SpellTable
     risk: RiskTable | None
-    result: Backtest | None
+    result: Backtest
+    board: pd.DataFrame | None
 
 
 def assumption_sensitivity(
@@ -125,7 +127,8 @@ def assumption_sensitivity(
     others = check_horizons(list(days), "days") if len(days) else []
     ratios = _check_deltas(deltas)
     settings = _settings(churn, recipes, others, horizon, landmarks=landmarks)
-    reach = max(setting.horizon for setting in settings)
+    full = SpellTable.from_events(log, window, churn)
+    moments = [moment_of(one) for one in read_moments(full, cutoffs, (max(one.horizon for one in settings),))]
     notes: list[str] = []
     answers = []
     with reporter(progress) as report:
@@ -135,17 +138,16 @@ def assumption_sensitivity(
             def told(done: float, text: str, share: float = share) -> None:
                 report(share + done / len(settings), text)
 
-            moments = _moments(log, window, cutoffs, reach)
             answers.append(_answer(log, window, setting, moments, n_draws, rng, cache, told, notes))
     base = answers[0]
     rows = [_row(base, base, 1.0)]
     rows += [_row(answer, base, 1.0) for answer in answers[1:]]
-    if base.risk is not None and isinstance(base.risk.fit, CompetingFits):
+    if len(churn.causes) > 1:
         notes.append(
             "What became of the unwatched is not varied: with several causes each could have a hazard ratio of its own."
         )
     else:
-        scaled = [_scaled(base, delta, n_draws, rng) for delta in ratios]
+        scaled = [_scaled(base, delta, n_draws, rng, notes) for delta in ratios]
         rows += [_row(answer, base, delta) for answer, delta in zip(scaled, ratios, strict=True)]
     return AssumptionSensitivity(tuple(rows), next(iter(recipes)), tuple(notes))
 
@@ -197,23 +199,11 @@ def _settings(
     return settings
 
 
-def _moments(
-    log: EventLog, window: ObservationWindow, cutoffs: int | Sequence[Any], reach: float
-) -> int | Sequence[Any]:
-    """Dates that every horizon leaves room for; a number of them lies as far apart as the longest one is long."""
-    if not isinstance(cutoffs, int):
-        return cutoffs
-    from churnsurv.tables.window import DAY_US, moment_of
-
-    _, end = window.resolve(log.timezone)
-    return [moment_of(end - k * round(reach * DAY_US)) for k in range(cutoffs, 0, -1)]
-
-
 def _answer(
     log: EventLog,
     window: ObservationWindow,
     setting: _Setting,
-    moments: int | Sequence[Any],
+    moments: Sequence[dt.datetime],
     n_draws: int,
     rng: int,
     cache: str | Path | None,
@@ -233,45 +223,48 @@ def _answer(
     except ChurnsurvError as error:
         notes.append(f"{setting.value}: {name} has no answer: {error.what}")
     models = {key: one for key, one in setting.recipes.items() if key != REFERENCE}
+    result = backtest(
+        log, window, setting.churn, models, moments, setting.horizon, n_draws=n_draws, rng=rng, cache=cache,
+        progress=progress,
+    )  # fmt: skip
+    notes += [f"{setting.value}: {key} at {date}: {why}" for (key, date), why in result.failures().items()]
+    return _answered(setting, spells, risk, result, notes)
+
+
+def _answered(
+    setting: _Setting, spells: SpellTable, risk: RiskTable | None, result: Backtest, notes: list[str]
+) -> _Answer:
+    """Put the models in order, where there is a date at which all of them were fitted."""
+    board = None
     try:
-        result = backtest(
-            log, window, setting.churn, models, moments, setting.horizon, n_draws=n_draws, rng=rng, cache=cache,
-            progress=progress,
-        )  # fmt: skip
-        notes += [f"{setting.value}: {key} at {date}: {why}" for (key, date), why in result.failures().items()]
-    except ChurnsurvError as error:
-        notes.append(f"{setting.value}: no backtest: {error.what}")
-    return _Answer(setting, spells, risk, result)
+        board = leaderboard(result, n_resamples=100).table
+    except EmptyDataError as error:
+        notes.append(f"{setting.value}: the models are in no order: {error.what}")
+    return _Answer(setting, spells, risk, result, board)
 
 
-def _scaled(base: _Answer, delta: float, n_draws: int, rng: int) -> _Answer:
+def _scaled(base: _Answer, delta: float, n_draws: int, rng: int, notes: list[str]) -> _Answer:
     """The same with all hazards ahead multiplied."""
     line = Recalibration("line", np.zeros(0), np.zeros(0), math.log(delta), 1.0, math.nan, math.nan)
-    silence = isinstance(base.setting.churn, Silence)
-    risk, result = None, None
+    silence, risk = isinstance(base.setting.churn, Silence), None
     if base.risk is not None:
         fit = RecalibratedFit(base.risk.fit, line)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ChurnsurvWarning)  # the first row has said it
             risk = churn_risk(fit, base.spells, base.setting.horizon, n_draws=n_draws, rng=rng, allow_unreliable=True)
-    if base.result is not None:
-        moved = {
-            key: one if one.failure else recalibrated_forecast(one, one.model, line, silence=silence)
-            for key, one in base.result.forecasts.items()
-        }
-        kept = {key: base.result.forecasts[key] if key[0] == REFERENCE else one for key, one in moved.items()}
-        result = replace(base.result, forecasts=kept)
-    return _Answer(
-        replace(base.setting, assumption="censoring", value=f"hazard × {delta:g}"), base.spells, risk, result
-    )
+    forecasts = {
+        key: one if one.failure or key[0] == REFERENCE else recalibrated_forecast(one, one.model, line, silence=silence)
+        for key, one in base.result.forecasts.items()
+    }
+    setting = replace(base.setting, assumption="censoring", value=f"hazard × {delta:g}")
+    return _answered(setting, base.spells, risk, replace(base.result, forecasts=forecasts), notes)
 
 
 def _row(one: _Answer, base: _Answer, delta: float) -> AssumptionRow:
     nan = math.nan
     expected, lower, upper, n_told = (nan, nan, nan, nan) if one.risk is None else _mass(one.risk)
     rank, top = (nan, nan) if one.risk is None or base.risk is None else _ranking(one.risk, base.risk)
-    skills, ratio = _skills(one)
-    order = _order(skills, _skills(base)[0])
+    mine, theirs = _scores(one), _scores(base)
     name = next(iter(one.setting.recipes))
     arrays = one.spells.arrays()
     late = bool(np.any(arrays["entry"] > 0))
@@ -281,7 +274,10 @@ def _row(one: _Answer, base: _Answer, delta: float) -> AssumptionRow:
         weight = arrays.get("weight")
         at = np.array([one.setting.horizon])
         survival = float(censored_hazard_survival(arrays["exit"], happened, at, delta=delta, weight=weight)[0])
-    n_churned = 0 if one.risk is None else one.risk.n_already_churned
+    silent = np.asarray(arrays["exit"], float) >= (
+        one.setting.churn.days if isinstance(one.setting.churn, Silence) else math.inf
+    )
+    n_churned = int(np.sum(silent & ~happened))
     return AssumptionRow(
         assumption=one.setting.assumption,
         value=one.setting.value,
@@ -295,10 +291,10 @@ def _row(one: _Answer, base: _Answer, delta: float) -> AssumptionRow:
         share=expected / n_told if n_told else nan,
         rank_correlation=rank,
         top_overlap=top,
-        best=max(skills, key=lambda key: skills[key]) if skills else "",
-        skill=skills.get(name, nan),
-        order_correlation=order,
-        observed_expected=ratio.get(name, nan),
+        best=next(iter(mine), ""),
+        skill=mine[name][1] if name in mine else nan,
+        order_correlation=_order(mine, theirs),
+        observed_expected=mine[name][2] if name in mine else nan,
     )
 
 
@@ -324,21 +320,17 @@ def _probabilities(risk: RiskTable) -> dict[str, float]:
     return dict(zip(risk.columns.customer_id[kept], probability[kept], strict=True))
 
 
-def _skills(one: _Answer) -> tuple[dict[str, float], dict[str, float]]:
-    """Brier skill, and churned over expected, of every model that could be scored."""
-    if one.result is None:
-        return {}, {}
-    try:
-        table = leaderboard(one.result, n_resamples=100).table
-    except ChurnsurvError:
-        return {}, {}
-    told = table[table["brier_skill"].notna()]
-    names = told["model"].tolist()
-    return dict(zip(names, told["brier_skill"], strict=True)), dict(zip(names, told["observed_expected"], strict=True))
+def _scores(one: _Answer) -> dict[str, tuple[float, float, float]]:
+    """Brier score, skill and churned over expected of every model that could be scored, best first."""
+    if one.board is None:
+        return {}
+    told = one.board[one.board["brier"].notna()]
+    columns = (told[name] for name in ("brier", "brier_skill", "observed_expected"))
+    return dict(zip(told["model"], zip(*columns, strict=True), strict=True))
 
 
-def _order(mine: Mapping[str, float], theirs: Mapping[str, float]) -> float:
+def _order(mine: Mapping[str, tuple[float, ...]], theirs: Mapping[str, tuple[float, ...]]) -> float:
     shared = [name for name in theirs if name in mine]
     if len(shared) < 3:
         return math.nan
-    return compare_rankings(np.array([theirs[n] for n in shared]), np.array([mine[n] for n in shared]))[1]
+    return compare_rankings(np.array([theirs[n][0] for n in shared]), np.array([mine[n][0] for n in shared]))[1]

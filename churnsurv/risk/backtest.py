@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -216,7 +217,7 @@ def backtest(
     full = SpellTable.from_events(log, window, churn)
     days = read_horizons(full, horizons)
     recipes = read_recipes(models, features, bins, breaks)
-    moments = _moments(full, cutoffs, days)
+    moments = read_moments(full, cutoffs, days)
     folder = None if cache is None else Path(cache)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -277,8 +278,16 @@ def _named(models: list[Any]) -> dict[str, Any]:
     return found
 
 
-def _moments(full: SpellTable, cutoffs: int | Sequence[Any], days: tuple[float, ...]) -> list[int]:
-    """Moments of prediction, in order."""
+def read_moments(full: SpellTable, cutoffs: int | Sequence[Any], days: tuple[float, ...]) -> list[int]:
+    """Moments of prediction in microseconds UTC, in order.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none, or one twice.
+    WindowError
+        If one lies outside the window, or too late for the shortest horizon.
+    """
     if isinstance(cutoffs, int):
         if cutoffs < 1:
             raise ArgumentError(f"cutoffs={cutoffs} is no number of cutoffs.", hint="cutoffs=4.")
@@ -287,6 +296,14 @@ def _moments(full: SpellTable, cutoffs: int | Sequence[Any], days: tuple[float, 
     else:
         given = [cutoffs] if isinstance(cutoffs, (str, dt.date)) else list(cutoffs)
         moments = sorted(resolve_moment(one, full.timezone, "cutoff") for one in given)
+    twice = [one for one, following in itertools.pairwise(moments) if one == following]
+    if twice:
+        raise ArgumentError(
+            f"{len(twice)} of {len(moments)} cutoffs are named twice: "
+            f"{moment_of(twice[0]).astimezone(read_zone(full.timezone)):%Y-%m-%d}.",
+            column="cutoffs",
+            hint="name each date once.",
+        )
     early = [one for one in moments if one <= full.start_us]
     late = [one for one in moments if one + round(days[0] * DAY_US) > full.end_us]
     if early or late or not moments:

@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 def conformal_bounds(result: Backtest, model: str, risk: RiskTable, *, coverage: float = 0.90) -> pd.DataFrame:
     r"""Days for which each customer of a risk table will not churn, right for at least ``coverage`` of them.
 
-    The model's probabilities only put customers and days in an order; how far into that order 10 % of the churners fall is
-    read off the latest date of the backtest that is followed for the longest horizon. Whoever is wrong about the level is so
-    corrected: a bad model gives early bounds, not false ones. In :math:`n` customers of that date, coverage is at least the
-    nominal [1]_ if customers of then and of now are alike; a season between the two is not known to it, and for single
-    kinds of customers nothing is promised.
+    The level is read off the latest date of the backtest that is followed for the longest horizon: at which of the
+    model's probabilities 10 % of the churners of then fall. If customers of then and of now are alike and the model says of
+    both what one and the same fit says, coverage is at least the nominal [1]_, however wrong its level is. Today's fit has
+    learnt a little more than the one of then; for a refit of the same model the promise is therefore approximate (0.90
+    to 0.92 for 0.90 in simulated shops), and for the fit of *another* model there is none: give the backtest's own. A season
+    between the two dates is not known to it, and for single kinds of customers nothing is promised.
 
     Parameters
     ----------
     result : Backtest
         With the model, at horizons among which its curve is taken as straight.
     model : str
-        Name of the risk table's model in it.
+        Name of the risk table's model in it: the same settings, fitted on the log up to today.
     risk : RiskTable
         Customers of today, at the same horizons.
     coverage : float

@@ -11,7 +11,7 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, StrArray
 from churnsurv._validate import check_count, check_horizons
-from churnsurv.errors import ArgumentError
+from churnsurv.errors import ArgumentError, HorizonError
 from churnsurv.hazards.scoring.brier import brier_score
 from churnsurv.hazards.scoring.calibration import calibration_slope_intercept
 from churnsurv.hazards.scoring.calibration_error import calibration_error
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 _GRID = 60
 """Times at which curves are known beside the ones asked for."""
+_BEGINNING = 1e-6
+"""Days after the entry that stand for its moment."""
+_NAMES = ("brier", "brier_se", "brier_skill", "log_score", "auc", "expected", "observed_expected", "slope", "in_the_large",
+          "ici", "ici_null", "ici_p")  # fmt: skip
 _FEW = 10
 """Spells with the event, and without it, below which no slope or calibration error is told."""
 
@@ -54,7 +58,8 @@ class DurationScores:
         Right-censored log score; its differences between models need no model of the censoring. Infinite where an event falls
         between two steps of a curve, as of Kaplan and Meier's.
     harrell, uno : Concordance
-        Of the probability of an event within the last horizon.
+        Of the probability of an event within the last horizon; Uno's weights are those of all spells together, also with
+        ``censoring_by``.
     d_calibration : DCalibration
         Whether predicted survival at the exits is uniform.
     curves : HeldOutCurves
@@ -93,7 +98,7 @@ class DurationScores:
 def score_durations(
     fit: SurvivalFit,
     spells: SpellTable,
-    horizons: Sequence[float],
+    horizons: Sequence[float] | float,
     *,
     censoring_by: str | None = None,
     n_draws: int = 200,
@@ -111,7 +116,7 @@ def score_durations(
     spells : SpellTable
         Held-out spells.
     horizons : sequence of float
-        Days from the entry.
+        Days from the entry; whole units where times are known to a unit only.
     censoring_by : str, optional
         Column of the fit by whose level censoring may differ: its weights are then estimated level by level.
     n_draws : int
@@ -130,7 +135,9 @@ def score_durations(
     ------
     ArgumentError
         If there is no such column.
-    DefinitionError, ModelSupportError, EmptyDataError, HorizonError
+    HorizonError
+        If a horizon lies within a unit that times are known to.
+    DefinitionError, ModelSupportError, EmptyDataError
         As :func:`held_out_curves`.
 
     Examples
@@ -145,7 +152,8 @@ def score_durations(
     >>> found.table[["horizon", "n", "n_events"]].to_numpy().tolist()
     [[10.0, 100.0, 13.0], [20.0, 100.0, 27.0]]
     """
-    days = check_horizons(list(horizons))
+    days = sorted(check_horizons(horizons))
+    _check_units(days, spells.grain)
     check_count(n_draws, "n_draws", minimum=20)
     curves = held_out_curves(fit, spells, _grid(days, spells.grain))
     groups = None
@@ -181,6 +189,23 @@ def _grid(days: list[float], grain: float | None) -> FloatArray:
     return np.unique(np.round(np.concatenate([days, unit * np.arange(1, units + 1)]), 9))
 
 
+def _check_units(days: list[float], grain: float | None) -> None:
+    """Refuse horizons within a unit: its events are recorded at its end, and would all be missing."""
+    bad = (
+        []
+        if grain is None
+        else [day for day in days if abs(day / grain - round(day / grain)) > 1e-6 or day < grain / 2]
+    )
+    if bad and grain is not None:
+        whole = [f"{grain * max(1, round(day / grain)):g}" for day in bad]
+        raise HorizonError(
+            f"{len(bad)} of {len(days)} horizons are no whole units of {grain:g} days, to which times are known: "
+            f"{', '.join(f'{day:g}' for day in bad[:2])}.",
+            consequence="Events of the last, broken unit are recorded at its end and would be missing from what happened.",
+            hint=f"horizons of whole units, such as [{', '.join(dict.fromkeys(whole))}].",
+        )
+
+
 def _dated(curves: HeldOutCurves) -> DCalibration:
     """D-calibration up to the last time; an event known to a unit is spread over its unit."""
     last = curves.times[-1]
@@ -196,8 +221,10 @@ def _integrated(curves: HeldOutCurves, groups: StrArray | None) -> tuple[Integra
     if len(curves.times) == 1:
         nothing = IntegratedScore(math.nan, math.nan, float(curves.times[0]), curves.times, np.zeros(1))
         return nothing, score, math.nan
-    skill = brier_skill(curves.time, curves.event, curves.times, **given).integrated
-    return integrated_brier_score(curves.time, curves.event, curves.times, **given), score, float(skill)
+    at = np.concatenate([[_BEGINNING], curves.times])  # every curve begins at one
+    given["survival"] = np.concatenate([np.ones((len(curves.time), 1)), curves.survival], axis=1)
+    skill = brier_skill(curves.time, curves.event, at, **given).integrated
+    return integrated_brier_score(curves.time, curves.event, at, **given), score, float(skill)
 
 
 def _table(curves: HeldOutCurves, days: list[float], groups: StrArray | None, n_draws: int, rng: int) -> pd.DataFrame:
@@ -221,7 +248,7 @@ def _row(curves: HeldOutCurves, day: float, groups: StrArray | None, n_draws: in
     }
     brier = brier_score(time, event, [day], survival=survival, **given)
     if np.isnan(brier.score[0]):
-        return row
+        return row | dict.fromkeys(_NAMES, nan)
     skill = brier_skill(time, event, [day], survival=survival, **given)
     row |= {
         "brier": float(brier.score[0]),

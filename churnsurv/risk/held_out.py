@@ -10,7 +10,7 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray, StrArray
 from churnsurv._validate import check_horizons
-from churnsurv.errors import EmptyDataError, ModelSupportError
+from churnsurv.errors import EmptyDataError, HorizonError, ModelSupportError
 from churnsurv.models.base import needs_history
 from churnsurv.models.competing_rows import CauseRows
 from churnsurv.tables.episodes import Episodes
@@ -38,7 +38,7 @@ class HeldOutCurves:
     time : array of shape (n,)
         Days from the entry to the event or to censoring.
     event : array of int, shape (n,)
-        1 event, of whatever cause; 0 censored.
+        1 event; 0 censored. Of whatever cause, but for a fit of one cause: there the others are censored.
     weight : array of shape (n,) or None
         Frequencies.
     times : array of shape (k,)
@@ -95,10 +95,16 @@ def held_out_curves(fit: SurvivalFit, spells: SpellTable, times: Sequence[float]
         If the spells follow another definition than the fit.
     ModelSupportError
         If features move, or the fit follows landmarks.
+    HorizonError
+        If times do not increase.
     EmptyDataError
         If nothing can be said of any spell.
     """
-    at = np.asarray(check_horizons(list(times), "times"))
+    at = np.asarray(check_horizons(times if isinstance(times, (int, float)) else list(times), "times"))
+    if np.any(np.diff(at) <= 0):
+        raise HorizonError(
+            f"times {', '.join(f'{one:g}' for one in at[:3])} … do not increase.", hint="sort them: sorted(times)."
+        )
     check_same_definition(spells, fit.schema)
     if fit.schema.as_of == "landmark":
         raise ModelSupportError(
@@ -121,11 +127,17 @@ def held_out_curves(fit: SurvivalFit, spells: SpellTable, times: Sequence[float]
     kept = np.flatnonzero(told)
     survival = _curves(fit, view.take(kept), rows.start[kept], at)
     known = ~np.isnan(survival).any(axis=1)
+    if not known.any():
+        raise EmptyDataError(
+            f"the fit tells no curve of {len(at)} times, up to {at[-1]:g} days after entry, for any of {len(kept):,} spells.",
+            consequence="Beyond what it has learnt a fit says nothing.",
+            hint="earlier times, or a fit of longer spells.",
+        )
     kept, survival = kept[known], survival[known]
     return HeldOutCurves(
         customer_id=rows.customer_id[kept],
         time=(rows.stop - rows.start)[kept],
-        event=(rows.event[kept] > 0).astype(np.int64),
+        event=_happened(fit, rows.event[kept]),
         weight=None if rows.weight is None else rows.weight[kept],
         times=at,
         survival=survival,
@@ -133,6 +145,14 @@ def held_out_curves(fit: SurvivalFit, spells: SpellTable, times: Sequence[float]
         n_refused=len(told) - len(kept),
         grain=spells.grain,
     )
+
+
+def _happened(fit: SurvivalFit, event: IntArray) -> IntArray:
+    """Events that the fit is about."""
+    causes, cause = fit.schema.churn.causes, getattr(fit.info, "cause", "")
+    if len(causes) > 1 and cause in causes:
+        return np.asarray(event == causes.index(cause) + 1, np.int64)
+    return np.asarray(event > 0, np.int64)
 
 
 def _curves(fit: SurvivalFit, rows: CauseRows, entry: FloatArray, times: FloatArray) -> FloatArray:
@@ -150,6 +170,12 @@ def _curves(fit: SurvivalFit, rows: CauseRows, entry: FloatArray, times: FloatAr
 
 def _curves_of_strangers(fit: SurvivalFit, rows: CauseRows, entry: FloatArray, times: FloatArray) -> FloatArray:
     """The same of a fit that goes by each customer's past, and is told none: curves of customers whom it has never seen."""
+    if not hasattr(fit, "predict_survival_function"):
+        raise ModelSupportError(
+            f"a {type(fit).__name__} of fits with a frailty has no curve of customers without their past.",
+            consequence="Held-out spells are those of strangers.",
+            hint="score the fit itself, or that of each cause: held_out_curves(fits.fits[cause], …).",
+        )
     clock = np.round(np.concatenate([entry[:, None], entry[:, None] + times], axis=1), 9)
     size = max(1, _NUMBERS_AT_ONCE // (fit.n_draws * clock.shape[1]))
     found = np.empty((len(entry), len(times)))
@@ -157,7 +183,7 @@ def _curves_of_strangers(fit: SurvivalFit, rows: CauseRows, entry: FloatArray, t
         for first in range(0, len(alike), size):
             some = alike[first : first + size]
             grid, place = np.unique(clock[some], return_inverse=True)
-            draws = fit.predict_survival_function(rows.take(some[:1]), grid).values.reshape(-1, len(grid))  # type: ignore[attr-defined]
+            draws = fit.predict_survival_function(rows.take(some[:1]), grid).values.reshape(-1, len(grid))
             at = draws[:, place.reshape(len(some), -1)]
             with np.errstate(divide="ignore", invalid="ignore"):
                 found[some] = np.mean(at[:, :, 1:] / at[:, :, :1], axis=0)

@@ -20,7 +20,11 @@ from churnsurv.risk.scores import score_backtest
 if TYPE_CHECKING:
     import pandas as pd
 
-_MEANS = ("brier", "brier_skill", "log_score", "ici", "ici_null", "auc", "concordance", "lift", "slope")
+_MEANS = ("brier", "log_score", "ici", "ici_null", "auc", "concordance", "lift", "slope")
+
+
+_NOTHING = 1e-3
+"""Share of the best score below which a difference is none, however sure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +106,12 @@ def leaderboard(
     Returns
     -------
     Leaderboard
-        ``table`` has ``model, horizon, n_cutoffs, n``; averages over the cutoffs of ``brier, brier_skill, log_score, ici,
-        ici_null, auc, concordance, lift, slope``; ``observed_expected`` of all cutoffs together; ``covered`` and
-        ``n_intervals`` (predictive intervals of the total, one per cutoff, that held the number; missing without
-        uncertainty); ``difference, difference_lower, difference_upper`` in Brier score from the best model and ``verdict``;
-        ``seconds`` of a fit with its prediction; ``status``. Ordered by horizon and Brier score.
+        ``table`` has ``model, horizon, n_cutoffs, n``; averages over the cutoffs of ``brier, log_score, ici, ici_null, auc,
+        concordance, lift, slope``; ``brier_skill`` of the average scores; ``observed_expected`` of all cutoffs together;
+        ``covered`` and ``n_intervals`` (predictive intervals of the total, one per cutoff, that held the number; missing without
+        uncertainty); ``difference, difference_lower, difference_upper`` in Brier score from the best model and ``verdict``
+        ("not distinguishable" also where the whole interval is below a thousandth of the best score); ``seconds`` of a fit with
+        its prediction; ``status``. Ordered by horizon and Brier score.
     """
     kept = _shared(result)
     scores = score_backtest(kept, quantity=quantity, top=top, rng=rng)
@@ -117,7 +122,8 @@ def leaderboard(
     rows: list[dict[str, Any]] = []
     for k, horizon in enumerate(result.horizons):
         at = scores[scores["horizon"] == horizon]
-        found = [_row(result, name, horizon, at[at["model"] == name], totals) for name in result.models]
+        base = float(at.loc[(at["model"] == REFERENCE) & at["brier"].notna(), "brier"].mean())
+        found = [_row(result, name, horizon, at[at["model"] == name], totals, base) for name in result.models]
         found.sort(key=lambda row: np.nan_to_num(row["brier"], nan=np.inf))
         best = str(found[0]["model"])
         rows += [row | _difference(parts, row["model"], best, k, n_resamples, ci_prob, rng) for row in found]
@@ -138,19 +144,24 @@ def _shared(result: Backtest) -> Backtest:
     return replace(result, cutoffs=kept)
 
 
-def _row(result: Backtest, name: str, horizon: float, at: pd.DataFrame, totals: pd.DataFrame | None) -> dict[str, Any]:
-    """Averages of one model at one horizon."""
+def _row(
+    result: Backtest, name: str, horizon: float, at: pd.DataFrame, totals: pd.DataFrame | None, base: float
+) -> dict[str, Any]:
+    """Averages of one model at one horizon; its skill is that of the averages, so that it has the order of the scores."""
     told = at[at["brier"].notna()]
     forecasts = [result.forecasts[name, cutoff.date] for cutoff in result.cutoffs]
     seconds = [sum(one.seconds) for one in forecasts if not one.failure]
     statuses = [str(one.info.get("status", "")) for one in forecasts]
+    brier = float(told["brier"].mean()) if len(told) else np.nan
     expected = float(told["expected"].sum())
     return {
         "model": name,
         "horizon": horizon,
         "n_cutoffs": len(told),
         "n": int(told["n"].sum()),
-        **{column: float(told[column].mean()) if len(told) else np.nan for column in _MEANS},
+        "brier": brier,
+        "brier_skill": 1.0 - brier / base if base > 0 else np.nan,
+        **{column: float(told[column].mean()) if len(told) else np.nan for column in _MEANS[1:]},
         "observed_expected": float(told["n_events"].sum()) / expected if expected else np.nan,
         **_covered(totals, name, horizon),
         "seconds": float(np.nanmean(seconds)) if seconds and not np.isnan(seconds).all() else np.nan,
@@ -206,11 +217,14 @@ def _difference(
         "difference": found.estimate,
         "difference_lower": found.lower,
         "difference_upper": found.upper,
-        "verdict": _verdict(found),
+        "verdict": _verdict(found, float(np.mean(other))),
     }
 
 
-def _verdict(found: PairedDifference) -> str:
+def _verdict(found: PairedDifference, best: float) -> str:
+    """In words; a difference that is sure, and smaller than a thousandth of the best score, is none that matters."""
+    if max(abs(found.lower), abs(found.upper)) < _NOTHING * best:
+        return "not distinguishable"
     return {"first higher": "worse", "first lower": "better"}.get(found.verdict, "not distinguishable")
 
 

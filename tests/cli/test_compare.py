@@ -1,15 +1,18 @@
 """``churnsurv compare``: what it writes and says, that it goes on where it was, and what it refuses."""
 
 import os
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from churnsurv.analysis import CONTENDERS, Analysis, contenders, usual_contenders, usual_cutoffs
+from churnsurv.analysis import CONTENDERS, Analysis, Comparison, contenders, usual_contenders, usual_cutoffs
 from churnsurv.cli import app
 from churnsurv.cli.comparison import cutoffs_of
-from churnsurv.errors import ArgumentError, DefinitionError, WindowError
+from churnsurv.errors import ArgumentError, DefinitionError, NoEventsError, WindowError
+from churnsurv.models.cox import CoxModel
+from churnsurv.models.weibull import WeibullModel
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.contracts import Cancellation
 from churnsurv.tables.window import ObservationWindow
@@ -60,7 +63,6 @@ def test_it_says_who_was_closest_and_by_how_much(first):
 
 def test_one_more_model_costs_only_itself(first, orders, monkeypatch):
     """Forecasts of the others are read: their fits would raise."""
-    from churnsurv.models.cox import CoxModel
 
     def fit(self, table, /, *, rng=0, draws=1000, progress=False):
         pytest.fail("was computed before")
@@ -88,6 +90,7 @@ def test_landmarks_are_compared_with_the_clock(orders, tmp_path):
         (["--cutoffs", "soon"], ["soon"]),
         (["--cutoffs", "0"], ["--cutoffs '0'"]),
         (["--cutoffs", "2030-01-01"], ["2030-01-01"]),
+        (["--cutoffs", "2024-09-01,2024-09-01"], ["named twice: 2024-09-01"]),
         (["--cause", "left"], ["--cause left"]),
         (["--churn", "inactivity:60", "--origin", "first"], ["no risk to be compared"]),
         (["--duration", "days"], ["do not go together"]),
@@ -99,6 +102,38 @@ def test_what_cannot_be_compared_is_explained(orders, tmp_path, words, said):
     assert found.exit_code == 2, found.output
     assert "Traceback" not in found.output
     for text in said:
+        assert text in found.stderr
+
+
+def test_dates_that_one_model_loses_are_told(orders, tmp_path):
+    """Cox has a handful of gaps two months after the start, and fails: the date is lost to the others, in words."""
+    words = ["--models", "rule,cox", "--cutoffs", "2024-03-03,2024-10-01", "--look-back", "60"]
+    found = compared(orders, tmp_path / "out", *words)
+    assert found.exit_code == 0, found.output
+    assert "At 1 date (2024-10-01)" in found.stdout
+    (told,) = (line for line in found.stdout.splitlines() if "2024-03-03 is left out for all models" in line)
+    assert "cox" in told.split("because")[1].split("failed")[0]
+
+
+def test_failures_that_leave_no_date_are_all_told(orders, tmp_path, monkeypatch):
+    """Cox fails at one date and Weibull at the other: the error says why, and who could be compared."""
+
+    def failing(model, k):
+        fit, calls = model.fit, []
+
+        def maybe(self, table, /, *, rng=0, draws=1000, progress=False):
+            calls.append(1)
+            if len(calls) == k:
+                raise NoEventsError(f"{model.__name__} was told to fail.")
+            return fit(self, table, rng=rng, draws=draws, progress=progress)
+
+        monkeypatch.setattr(model, "fit", maybe)
+
+    failing(CoxModel, 1)
+    failing(WeibullModel, 2)
+    found = compared(orders, tmp_path / "out", "--models", "rule,cox,weibull", "--cutoffs", "2")
+    assert found.exit_code == 2, found.output
+    for text in ("CoxModel was told to fail", "WeibullModel was told to fail", "--models rule"):
         assert text in found.stderr
 
 
@@ -140,6 +175,21 @@ def test_every_date_is_followed_for_the_longest_horizon(zone, end):
     (last,) = usual_cutoffs(shop(window=window), zone, 1)
     start, until = ObservationWindow(last, end).resolve(zone)
     assert 90 <= (until - start) / 86_400e6 < 91.1
+
+
+def test_what_counts_nothing_needs_no_look_back():
+    """Contracts known by their sign-up: a horizon and a quarter behind the date, and one ahead."""
+    window = ObservationWindow("2024-01-01", "2024-08-01")  # 213 days
+    contract = Analysis(churn=Cancellation(("cancelled",), "kind:signup"), window=window)
+    assert len(usual_cutoffs(contract, "UTC", 1, look_back=0.0)) == 1
+    with pytest.raises(WindowError):
+        usual_cutoffs(contract, "UTC", 1)
+
+
+def test_clocks_that_are_changed_are_no_overlap():
+    found = Comparison(SimpleNamespace(horizons=(30.0, 90.0)), None, 90 - 1 / 24, ())
+    assert not found.overlapping
+    assert Comparison(SimpleNamespace(horizons=(30.0, 90.0)), None, 27.0, ()).overlapping
 
 
 def test_a_short_log_has_fewer_dates_or_none():

@@ -30,6 +30,12 @@ def test_at_zero_the_censored_never_leave_and_at_infinity_they_leave_next():
     np.testing.assert_allclose(censored_hazard_survival(time, EVENT, at, delta=np.inf), soon, atol=1e-12)
 
 
+def test_bounds_where_the_curve_reaches_zero():
+    """One of three is censored, and the last one leaves: a third never does, or all have."""
+    found = [censored_hazard_survival([1, 2, 3], [1, 0, 1], [3], delta=d)[0] for d in (0, 0.5, 1, np.inf)]
+    np.testing.assert_allclose(found, [1 / 3, 0, 0, 0], atol=1e-12)
+
+
 @pytest.mark.parametrize("delta", [0.3, 2.0, 5.0])
 def test_it_falls_with_delta_and_lies_between(delta):
     at = np.arange(1, 30.0)

@@ -26,7 +26,7 @@ from churnsurv.models.point import PointFit
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.schema import CellSchema
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(128)
 NEGLIGIBLE = 40.0
 """Decay, in powers of e, behind which an integrand adds nothing in double precision."""
 
@@ -43,20 +43,22 @@ def bg_nbd(parameters, x, t_x, T):
 def pareto_nbd(parameters, x, t_x, T):
     """Log-likelihood of each customer; parameters r, alpha (purchases), s, beta (leaving, in days).
 
-    Whoever left at ``t`` between the last purchase and ``T`` adds ``s (alpha + t)^-(r+x) (beta + t)^-(s+1)``; over
-    ``u = log((alpha + t) / (alpha + t_x))`` that is smooth, falls like ``exp(-(r + x - 1) u)`` and is integrated by 64
-    nodes. The hypergeometric form of the same integral loses digits for customers of hundreds of purchases.
+    Whoever left at ``t`` between the last purchase and ``T`` adds ``s (alpha + t)^-(r+x) (beta + t)^-(s+1)``. Over
+    ``u = log((m + t) / (m + t_x))`` with ``m`` the smaller of alpha and beta that is smooth on a scale of one, falls at least
+    as fast as at ``t_x``, and is integrated by 128 nodes to where nothing is left. The hypergeometric form of the same
+    integral loses digits for customers of hundreds of purchases.
     """
     r, alpha, s, beta = parameters
     purchases = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + s * np.log(beta)
     alive = -(r + x) * np.log(alpha + T) - s * np.log(beta + T)
-    width = np.log((alpha + T) / (alpha + t_x))
-    width = np.minimum(width, NEGLIGIBLE / np.maximum(r + x - 1.0, 1e-12))
-    u = width[:, None] * (NODES + 1.0) / 2.0
-    grown = (alpha + t_x)[:, None] * np.exp(u)
+    m = min(alpha, beta)
+    falls = (m + t_x) * ((r + x) / (alpha + t_x) + (s + 1.0) / (beta + t_x)) - 1.0
+    width = np.minimum(np.log((m + T) / (m + t_x)), NEGLIGIBLE / np.maximum(falls, 1e-12))
+    grown = (m + t_x)[:, None] * np.exp(width[:, None] * (NODES + 1.0) / 2.0)  # m + t
     with np.errstate(divide="ignore"):
         inside = np.log(width / 2.0)[:, None] + np.log(WEIGHTS)
-    inside = inside + np.log(s) + (1.0 - (r + x))[:, None] * np.log(grown) - (s + 1.0) * np.log(grown - alpha + beta)
+    inside = inside + np.log(s) + np.log(grown)
+    inside = inside - (r + x)[:, None] * np.log(grown - m + alpha) - (s + 1.0) * np.log(grown - m + beta)
     return purchases + np.logaddexp(alive, logsumexp(inside, axis=1))
 
 

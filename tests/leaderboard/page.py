@@ -42,8 +42,9 @@ def write_page(found, path):
         " known then, told everybody's chance of 90 days of silence, and was held against the 90 days that followed;"
         f" {n:,.0f} forecasts whose answer was open, of the same customers for every model. The windows of neighbouring dates"
         f" overlap, and {first} to {last} is one summer before one Christmas: the order of models is about this shop, and the"
-        " totals are about that season. What it says about the hierarchical model stands in"
-        " [How right is it?](../explanation/calibration.md#against-everything-else).",
+        " totals are about that season. BG/NBD and Pareto/NBD find no customer who leaves for good here (their likelihood is"
+        " highest without any): both are the same model of purchases at a rate of each customer's own. What it says about"
+        " the hierarchical model stands in [How right is it?](../explanation/calibration.md#against-everything-else).",
         "",
         "![Share of the Kaplan–Meier curve's error that each model saves](leaderboard.svg)",
         "",

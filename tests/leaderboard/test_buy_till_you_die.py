@@ -102,19 +102,35 @@ def test_pareto_nbd_is_the_hypergeometric_form(parameters):
     np.testing.assert_allclose(pareto_nbd(parameters, x, t_x, T), expected, rtol=1e-7)
 
 
+WIDE = [
+    CDNOW_PARETO,
+    (1.0, 100.0, 0.2, 0.01),
+    (2.0, 50.0, 20.0, 0.5),
+    (0.9, 60.0, 0.0005, 134_604.0),
+    (0.3, 0.05, 2.0, 40.0),
+]
+
+
+@pytest.mark.parametrize("parameters", WIDE)
 @pytest.mark.parametrize("x", [0, 1, 6, 40, 300])
-def test_pareto_nbd_by_adaptive_quadrature(x):
-    r, alpha, s, beta = CDNOW_PARETO
+def test_pareto_nbd_by_adaptive_quadrature(x, parameters):
+    r, alpha, s, beta = parameters
     t_x, T = (0.0, 38.0) if x == 0 else (30.0, 38.0)
     scale = -(r + x) * np.log(alpha + t_x)
     integral = quad(
-        lambda t: np.exp(-(r + x) * np.log(alpha + t) - scale) * (beta + t) ** -(s + 1), t_x, T, epsabs=0, epsrel=1e-12
+        lambda t: np.exp(-(r + x) * np.log(alpha + t) - scale) * (beta + t) ** -(s + 1),
+        t_x,
+        T,
+        epsabs=0,
+        epsrel=1e-12,
+        points=[t_x + 10.0**k * min(alpha, beta) for k in range(-2, 4) if 10.0**k * min(alpha, beta) < T - t_x],
+        limit=500,
     )[0]
     alive = -(r + x) * np.log(alpha + T) - s * np.log(beta + T)
     expected = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + s * np.log(beta)
     expected += np.logaddexp(alive, np.log(s * integral) + scale)
-    got = pareto_nbd(CDNOW_PARETO, *(np.array([one], float) for one in (x, t_x, T)))[0]
-    assert got == pytest.approx(expected, rel=1e-11)
+    got = pareto_nbd(parameters, *(np.array([one], float) for one in (x, t_x, T)))[0]
+    assert got == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize(

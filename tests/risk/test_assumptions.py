@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from churnsurv.errors import ArgumentError, DefinitionError
+from churnsurv.errors import ArgumentError, DefinitionError, WindowError
 from churnsurv.hazards.nonparametric import kaplan_meier
 from churnsurv.models.cox import CoxModel
 from churnsurv.models.kaplan_meier import KaplanMeierModel
@@ -104,6 +104,24 @@ def test_models_that_know_no_landmarks_are_told(log):
     assert math.isnan(clock.expected)
     assert any("has no answer" in note for note in found.notes)
     assert found.rows[0].expected > 0
+
+
+def test_customers_are_counted_also_where_the_model_fails(log, found):
+    models = {"broken": CoxModel("price"), "Cox": MODELS["Cox"]}
+    other = assumption_sensitivity(
+        log, WINDOW, CHURN, models, deltas=(), landmarks=False, cutoffs=CUTOFFS, features=FEATURES, n_draws=50
+    )
+    base, known = other.rows[0], found.rows[0]
+    assert (base.n_active, base.n_churned) == (known.n_active, known.n_churned)
+    assert math.isnan(base.expected)
+    assert base.best in ("Cox", "Kaplan–Meier")
+
+
+@pytest.mark.parametrize("settings", [{"cutoffs": ("2030-01-01",)}, {"cutoffs": 0}, {"days": [400]}])
+def test_dates_that_cannot_be_are_refused_before_any_fit(log, settings, monkeypatch):
+    monkeypatch.setattr(CoxModel, "fit", lambda *_, **__: pytest.fail("nothing is to be fitted"))
+    with pytest.raises((ArgumentError, WindowError)):
+        assumption_sensitivity(log, WINDOW, CHURN, {"Cox": CoxModel()}, **{"cutoffs": CUTOFFS, **settings})
 
 
 def test_what_cannot_be_asked_is_refused(log):

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churnsurv.datasets import telco_customers
-from churnsurv.errors import ArgumentError, DefinitionError, ModelSupportError
+from churnsurv.datasets import load_telco, telco_customers
+from churnsurv.errors import ArgumentError, DefinitionError, HorizonError, ModelSupportError
 from churnsurv.hazards.nonparametric import kaplan_meier
 from churnsurv.hazards.scoring.brier import brier_score
+from churnsurv.models.competing import CompetingFits
 from churnsurv.models.cox import CoxModel
 from churnsurv.models.hierarchical.model import HierarchicalModel
 from churnsurv.models.kaplan_meier import KaplanMeierModel
@@ -178,6 +179,46 @@ def test_times_known_to_a_month_are_scored_by_the_month():
     assert found.table["ici_p"][0] > 0.01
     assert found.d_calibration.p_value > 0.001
     assert np.isnan(found.integrated_brier.score)
+
+
+def test_horizons_within_a_unit_are_refused(weibull):
+    """Thirty days of a month of 30.4375: all its events would be missing."""
+    with pytest.raises(HorizonError, match=r"no whole units of 30\.4375 days"):
+        score_durations(weibull, load_telco(), [30, 60.875])
+
+
+def two_causes(n, seed):
+    rng = np.random.default_rng(seed)
+    plan = rng.integers(0, 2, n)
+    a, b, c = rng.exponential(100 / (1 + plan)), rng.exponential(150, n), rng.uniform(10, 300, n)
+    time = np.minimum.reduce([a, b, c])
+    event = np.where(time == c, 0, np.where(time == a, 1, 2))
+    frame = pd.DataFrame(
+        {"who": np.arange(n).astype(str), "days": time, "event": event, "plan": np.array(["x", "y"])[plan]}
+    )
+    return SpellTable.from_durations(
+        frame, duration="days", unit="day", event="event", customer="who", labels=("plan",), causes=("price", "moved")
+    )
+
+
+def test_a_fit_of_one_cause_is_held_against_that_cause():
+    rows, fresh = rows_of(two_causes(3000, 1)), two_causes(3000, 2)
+    fits = {cause: WeibullModel("plan").fit(rows.with_cause(cause), draws=20) for cause in ("price", "moved")}
+    for fit in (*fits.values(), CompetingFits(fits)):
+        found = score_durations(fit, fresh, [30, 60], n_draws=20)
+        assert found.table["observed_expected"].between(0.9, 1.1).all()
+    assert score_durations(fits["price"], fresh, 30, n_draws=20).table["n_events"][0] < found.table["n_events"][0]
+
+
+def test_horizons_that_nobody_was_watched_for_are_blank(weibull, test_spells):
+    found = score_durations(weibull, test_spells, [30, 5000], n_draws=20)
+    assert np.isnan(found.table["brier"][1])
+    assert "5000" in repr(found)
+
+
+def test_the_integral_begins_at_the_entry(weibull, test_spells):
+    found = score_durations(weibull, test_spells, [30, 90], n_draws=20)
+    assert found.integrated_brier.score == pytest.approx(found.crps.score / 90, rel=1e-6)
 
 
 def test_what_cannot_be_scored_is_refused(weibull, test_spells, make_log):
