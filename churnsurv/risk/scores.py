@@ -67,7 +67,8 @@ def score_backtest(
         ``auc_se``, ``concordance`` (up to the horizon; not of silence, whose day follows from the last activity), ``lift``,
         ``gain``; ``expected``, ``observed_expected`` with its 90 %
         bounds, ``in_the_large`` and ``slope`` (both on the complementary log-log scale, 0 and 1 if right) with bounds,
-        ``ici``, ``ici_null`` (what an exactly right model would have on average here), ``e50``, ``e90``, ``ici_p``;
+        ``ici``, ``e50``, ``e90`` (mean, median and ninth decile of the distance between predicted and observed) with bounds,
+        ``ici_null`` (what an exactly right model would have on average here), ``ici_p``;
         ``sharpness`` (standard deviation of the predictions). NaN where there is too little to tell.
     """
     check_choice(among, "among", ("undecided", "everyone"))
@@ -111,7 +112,13 @@ def _scores(one: Scored, some: BoolArray, k: int, top: float, timed: bool, n_dra
 _NAMES = (
     "brier", "brier_se", "brier_skill", "log_score", "sharpness", "auc", "auc_se", "concordance", "lift", "gain", "expected",
     "observed_expected", "observed_expected_lower", "observed_expected_upper", "in_the_large", "in_the_large_lower",
-    "in_the_large_upper", "slope", "slope_lower", "slope_upper", "ici", "ici_null", "ici_p", "e50", "e90",
+    "in_the_large_upper", "slope", "slope_lower", "slope_upper", "ici", "ici_lower", "ici_upper", "ici_null", "ici_p",
+    "e50", "e50_lower", "e50_upper", "e90", "e90_lower", "e90_upper",
+)  # fmt: skip
+
+
+_DISTANCES = (
+    "ici", "ici_lower", "ici_upper", "e50", "e50_lower", "e50_upper", "e90", "e90_lower", "e90_upper",
 )  # fmt: skip
 
 
@@ -138,7 +145,7 @@ def _calibration(
     ratio = observed_expected(risk, outcomes)
     found: dict[str, object] = dict.fromkeys(
         ("in_the_large", "in_the_large_lower", "in_the_large_upper", "slope", "slope_lower", "slope_upper",
-         "ici", "ici_null", "ici_p", "e50", "e90"), math.nan,
+         *_DISTANCES, "ici_null", "ici_p"), math.nan,
     )  # fmt: skip
     found |= {
         "expected": ratio.expected,
@@ -160,10 +167,11 @@ def _calibration(
             "slope_upper": line.slope_upper,
         }
     error = calibration_error(risk, outcomes, n_draws=n_draws, rng=rng)
-    return found | {
-        "ici": error.ici,
-        "ici_null": error.null_mean,
-        "ici_p": error.p_value,
-        "e50": error.e50,
-        "e90": error.e90,
-    }
+    return (
+        found
+        | {name: getattr(error, name) for name in _DISTANCES}
+        | {
+            "ici_null": error.null_mean,
+            "ici_p": error.p_value,
+        }
+    )

@@ -179,6 +179,15 @@ def test_scores_are_those_of_the_frame(result, frame):
     assert table["concordance"].isna().all()  # the day of a complete silence follows from the last activity
 
 
+def test_distances_have_bounds(result):
+    told = score_backtest(result, n_draws=100).dropna(subset=["ici"])
+    assert len(told)
+    for name in ("ici", "e50", "e90"):
+        assert (told[f"{name}_lower"] >= 0).all()
+        assert (told[f"{name}_lower"] < told[f"{name}_upper"]).all()
+    assert (told["e50"] <= told["e90"]).all()
+
+
 def test_only_whose_churn_is_open_is_scored(result, frame):
     table = score_backtest(result, n_draws=20).query("model == 'Cox' and cutoff == '2024-06-29' and horizon == 30")
     part = frame.query("model == 'Cox' and cutoff == '2024-06-29' and horizon == 30")
