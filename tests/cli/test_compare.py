@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from churnsurv.analysis import CONTENDERS, Analysis, Comparison, contenders, usual_contenders, usual_cutoffs
+from churnsurv.analysis import CONTENDERS, Analysis, Comparison, compare, contenders, usual_contenders, usual_cutoffs
 from churnsurv.cli import app
 from churnsurv.cli.comparison import cutoffs_of
+from churnsurv.datasets import simulate_subscription
 from churnsurv.errors import ArgumentError, DefinitionError, NoEventsError, WindowError
 from churnsurv.models.cox import CoxModel
 from churnsurv.models.weibull import WeibullModel
@@ -212,6 +213,19 @@ def test_contenders_are_made_of_the_analysis():
     assert contenders(analysis, ["hierarchical:landmark"])["hierarchical:landmark"].model.frailty is None
     assert recipes["boosting"].model.validation == 0.1
     assert contenders(analysis, ["cox:landmark"])["cox:landmark"].as_of == "landmark"
+
+
+def test_contracts_with_two_causes():
+    """Every kind of model is fitted cause by cause, and scored on leaving at all."""
+    business = simulate_subscription(400, rng=4)
+    churn = Cancellation(("cancelled", "payment_failed"), "kind:signup")
+    analysis = Analysis(churn=churn, window=business.window, groups=("plan",), draws=50)
+    found = compare(business.log, analysis, ("classifier", "logistic", "cox", "weibull"), cutoffs=2)
+    told = found.board.table.set_index(["model", "horizon"])
+    assert not found.result.failures()
+    assert told["brier"].notna().all()
+    assert told.loc[("cox", 90.0), "concordance"] > 0.5
+    assert told.loc[("classifier", 90.0), "brier"] > told.loc[("logistic", 90.0), "brier"]  # it ignores censoring
 
 
 def test_contracts_have_no_rule():

@@ -74,7 +74,7 @@ def test_bounds_hold_as_often_as_promised(make_log):
         ]
         assert (bounds["lower"] >= 0).all()
         assert (bounds["lower"] <= 60).all()
-    assert 0.88 < np.mean(held) < 0.97
+    assert 0.88 < np.mean(held) < 0.93  # 0.899 of 2,621; shops differ by about 0.04
 
 
 def test_bounds_need_the_same_question(log, result):
