@@ -297,6 +297,42 @@ class SavedFitError(ChurnsurvError, ValueError):
     code = "saved_fit"
 
 
+class GraphError(ChurnsurvError, ValueError):
+    """A graph has a cycle, an unknown node, or an edge that cannot be."""
+
+    code = "graph"
+
+
+class ProbabilityTableError(ChurnsurvError, ValueError):
+    """A conditional probability table is none: wrong shape, negative, or rows that do not sum to 1."""
+
+    code = "probability_table"
+
+
+class UnknownStateError(ChurnsurvError, ValueError):
+    """A node is said to be in a state that it does not have."""
+
+    code = "unknown_state"
+
+
+class ImpossibleEvidenceError(ChurnsurvError, ValueError):
+    """What is said to have been seen has probability 0."""
+
+    code = "impossible_evidence"
+
+
+class IdentificationError(ChurnsurvError, ValueError):
+    """An effect is asked for in a way that the graph does not let any data answer."""
+
+    code = "identification"
+
+
+class NetworkSizeError(ChurnsurvError, ValueError):
+    """An exact answer needs a larger table than there is room for."""
+
+    code = "network_size"
+
+
 class ChurnsurvWarning(UserWarning):
     """Base of every warning."""
 
