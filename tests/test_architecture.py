@@ -25,10 +25,12 @@ ONLY_IN = {
     "pymc": ("models",), "pytensor": ("models",), "nutpie": ("models",), "arviz": ("models",),
     "arviz_base": ("models",), "arviz_stats": ("models",), "lifelines": ("models",), "formulaic": ("models",),
     "altair": ("plots",), "vl_convert": ("plots",), "jinja2": ("report",), "typer": ("cli",), "rich": ("cli", "models"),
-    "duckdb": ("tables",), "narwhals": ("tables",), "sklearn": ("models",), "lightgbm": ("models",), "xgboost": ("models",),
+    "duckdb": ("tables",), "narwhals": ("tables",), "sklearn": ("models",), "networkx": ("dag",),
+    "opt_einsum": ("causes",), "shap": ("causes",), "mlxtend": ("causes",), "lightgbm": ("models",), "xgboost": ("models",),
 }  # fmt: skip
 HEAVY = (
     "pymc", "pytensor", "arviz", "lifelines", "pandas", "altair", "duckdb", "xarray", "scipy", "numba", "typer", "sklearn",
+    "networkx", "opt_einsum",
 )  # fmt: skip
 WITH_SKLEARN = ("models/person_period_classifier.py", "models/person_period_folds.py")
 """Classes of scikit-learn's kind, whose base must be there when they are written; imported by functions only."""
