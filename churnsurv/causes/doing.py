@@ -10,8 +10,8 @@ import numpy as np
 
 from churnsurv._typing import FloatArray
 from churnsurv._validate import check_ci_prob, check_rng
-from churnsurv.causes.discrete_network import DiscreteNetwork
 from churnsurv.causes.fit import CauseFit, State
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.causes.nodes import OUTCOME
 from churnsurv.causes.outlasting import Outlasting
 from churnsurv.causes.state_tables import learn_states

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churnsurv._typing import FloatArray
-from churnsurv.causes.discrete_network import Answer, DiscreteNetwork
+from churnsurv.causes.inference.discrete_network import Answer, DiscreteNetwork
 from churnsurv.causes.nodes import OUTCOME
 from churnsurv.causes.positivity import THIN
 from churnsurv.errors import HorizonError, ImpossibleEvidenceError, UnknownStateError

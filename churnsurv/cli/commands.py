@@ -10,6 +10,7 @@ from typing import Annotated, Final, cast
 import typer
 
 from churnsurv.analysis import (
+    CAUSE_STEPS,
     COMPARE_STEPS,
     MODELS,
     Analysis,
@@ -19,16 +20,20 @@ from churnsurv.analysis import (
     contenders,
     lifetimes,
     noting,
+    read_drawing,
     score_steps,
     steps,
+    study_causes,
 )
 from churnsurv.analysis import compare as compare_models
 from churnsurv.analysis import score as score_customers
 from churnsurv.cli.agreement import check_agreement, check_fit, feature_columns
+from churnsurv.cli.causes import print_causes, write_causes
 from churnsurv.cli.comparison import FORECASTS, cutoffs_of, print_comparison, write_comparison
 from churnsurv.cli.console import Narrator, refusing
 from churnsurv.cli.lifetimes import print_lifetimes, write_lifetimes
 from churnsurv.cli.options import (
+    CauseOptions,
     ComparisonOptions,
     DemoOptions,
     FitOptions,
@@ -90,6 +95,15 @@ _COMPARE_EXAMPLES: Final = (
     '--time-format "%Y-%m-%d %H:%M" --timezone Europe/London --value Revenue --group Country '
     "--start 2010-12-01 --end 2011-12-10 --churn silence:90 --out compared/\n\n"
     "Forecasts are kept in the folder: a run that was stopped goes on where it was, and one more model costs only itself."
+)
+_CAUSES_EXAMPLES: Final = (
+    "Example:\n\n"
+    "    churnsurv causes orders.csv --network causes.toml --customer CustomerID --time InvoiceDate "
+    '--time-format "%Y-%m-%d %H:%M" --timezone Europe/London --start 2010-12-01 --end 2011-12-10 '
+    "--churn silence:90 --out causes/\n\n"
+    'A drawing names what the business knows, such as `edges = ["late -> wait -> churn", "late -> churn"]`, and for each '
+    'node what it is computed from: `[nodes.wait]`, `feature = "Maximum"`, `kind = "ticket"`, `column = "wait_hours"`, '
+    "`days = 90`, `cuts = [4, 24]`."
 )
 _ROUNDED: Final[dict[ModelName, str]] = {
     "hierarchical": "whoever left is taken to have left in the middle of the last one.",
@@ -291,6 +305,49 @@ def compare(source: SourceOptions, question: QuestionOptions, chosen: Comparison
             raise _writing_error(run.out, error) from error
     if not run.quiet:
         print_comparison(found, files, notes)
+
+
+@app.command(epilog=_CAUSES_EXAMPLES)
+@taking(source=SourceOptions, question=QuestionOptions, drawn=CauseOptions, run=PlaceOptions)
+@refusing
+def causes(source: SourceOptions, question: QuestionOptions, drawn: CauseOptions, run: PlaceOptions) -> None:
+    """Ask why customers leave, and what interventions would change, along a drawing of causes."""
+    check_folder(run.out)
+    drawing = read_drawing(drawn.network)  # refuses an impossible drawing before the file is read
+    reading = source_of(source, question, ModelOptions())
+    churn = _definition(reading, question)
+    if isinstance(churn, Inactivity):
+        raise ArgumentError(
+            f"--churn inactivity:{churn.days:g} gives curves of lifetimes, and no hazard to explain.",
+            hint=f"write --churn silence:{churn.days:g}.",
+        )
+    horizons = days_list(question.horizon)
+    if len(horizons) > 1:
+        raise ArgumentError(
+            f"--horizon {question.horizon} names {len(horizons)} horizons.", hint="write one: --horizon 90."
+        )
+    values = tuple(dict.fromkeys((*(source.value or ()), *drawing.values)))
+    labels = tuple(dict.fromkeys((*(source.group or ()), *drawing.labels)))
+    first = "reading" if isinstance(reading, LogSource) else "durations"
+    with Narrator((first, *CAUSE_STEPS, "report"), quiet=run.quiet) as tell:
+        tell(first, 0.0)
+        with noting() as notes:
+            found = reading.read(values=values, labels=labels)
+            _check_log(reading, found, question)
+            spells = found
+            if isinstance(found, EventLog):
+                spells = SpellTable.from_events(found, cast(LogSource, reading).window, cast(ChurnDefinition, churn))
+        study = study_causes(
+            cast(SpellTable, spells), drawing, horizon=horizons[0] if horizons else None, n_draws=drawn.draws,
+            seed=run.seed, progress=tell,
+        )  # fmt: skip
+        tell("report", 0.0)
+        try:
+            files = write_causes(study, run.out)
+        except OSError as error:
+            raise _writing_error(run.out, error) from error
+    if not run.quiet:
+        print_causes(study, files, notes)
 
 
 def _definition(reading: LogSource | DurationSource, question: QuestionOptions) -> ChurnDefinition | None:

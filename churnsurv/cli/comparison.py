@@ -79,14 +79,25 @@ def write_comparison(found: Comparison, folder: Path) -> dict[str, Path]:
     charts: dict[str, Any] = {"leaderboard": plot_leaderboard(board)}
     if board.best in found.result.models:
         charts["calibration"] = plot_calibration(found.result, board.best)
-    files = {f"{name}.svg": _write_svg(chart, folder / f"{name}.svg", name) for name, chart in charts.items()}
+    files = {f"{name}.svg": write_svg(chart, folder / f"{name}.svg", name) for name, chart in charts.items()}
     files["leaderboard.csv"] = write_csv(board.table, folder / "leaderboard.csv")
     files["scores.csv"] = write_csv(board.scores, folder / "scores.csv")
     files["forecasts.parquet"] = write_parquet(found.result.frame(), folder / "forecasts.parquet")
     return files
 
 
-def _write_svg(chart: Any, path: Path, name: str) -> Path:
+def write_svg(chart: Any, path: Path, name: str) -> Path:
+    """Write a chart as a picture of its own.
+
+    Parameters
+    ----------
+    chart : Altair chart
+        The chart.
+    path : Path
+        Where to.
+    name : str
+        Prefix of its identifiers.
+    """
     # In a report the page says which font to use; a file on its own must say so itself.
     text = to_svg(chart, name=name).replace("<svg ", '<svg font-family="Helvetica, Arial, sans-serif" ', 1)
     return write_text(text, path)

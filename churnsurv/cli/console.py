@@ -31,6 +31,10 @@ STEP_WORDS: Final = {
     "check": "Checking against the past",
     "comparing": "Comparing models at earlier dates",
     "scores": "Scoring what they said",
+    "causes": "Learning the network of causes",
+    "effects": "Asking what interventions would change",
+    "attacks": "Trying to break the answers",
+    "explaining": "Explaining customers one by one",
     "report": "Writing the report",
     "curves": "Writing the curves",
 }

@@ -251,6 +251,22 @@ class ComparisonOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CauseOptions:
+    """What is drawn."""
+
+    network: Annotated[
+        Path,
+        _option(
+            "--network",
+            "The drawing: a TOML file with nodes, arrows, causes that the data do not show, and questions.",
+            _QUESTION,
+            "FILE",
+        ),
+    ]
+    draws: Draws = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlaceOptions:
     """Where a comparison goes."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from churnsurv.causes.discrete_network import DiscreteNetwork
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 
 
 def parcels(n_draws: int = 0) -> DiscreteNetwork:

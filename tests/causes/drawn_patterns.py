@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from churnsurv.causes.pattern_candidates import PatternCandidates
-from churnsurv.causes.pattern_rows import PatternRows
-from churnsurv.causes.patterns import rules_of
+from churnsurv.causes.patterns.candidates import PatternCandidates
+from churnsurv.causes.patterns.rows import PatternRows
+from churnsurv.causes.patterns.rules import rules_of
 from churnsurv.tables.schema import PatternColumn
 
 

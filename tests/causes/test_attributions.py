@@ -23,8 +23,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from churnsurv import Episodes, OpenSpells, PeriodTable
 from churnsurv.causes import attributions as module
-from churnsurv.causes.attributions import Attributions, attributions
-from churnsurv.causes.driver_columns import PeriodRows, SeenColumns, training_columns
+from churnsurv.causes.drivers.attributions import Attributions, attributions
+from churnsurv.causes.drivers.columns import PeriodRows, SeenColumns, training_columns
 from churnsurv.errors import ArgumentError, ModelSupportError
 from churnsurv.models.cox import CoxModel
 from churnsurv.models.discrete import DiscreteHazardModel
@@ -304,6 +304,6 @@ def test_values_that_do_not_add_up_are_refused(periods, refuses):
 
 
 def test_the_library_is_loaded_by_nothing_else():
-    code = "import sys, churnsurv.causes.attributions, churnsurv.causes.contributions; print('shap' in sys.modules)"
+    code = "import sys, churnsurv.causes.drivers.attributions, churnsurv.causes.drivers.contributions; print('shap' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert out.stdout.strip() == "False"

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churnsurv.causes import bif, bif_parser
-from churnsurv.causes.bif import read_bif, write_bif
-from churnsurv.causes.discrete_network import DiscreteNetwork
+from churnsurv.causes.inference.bif import read_bif, write_bif
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.errors import ArgumentError, FileFormatError, GraphError
 from tests.causes.brute_force import random_network
 

@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from churnsurv import CellTable, Episodes, OpenSpells, PeriodTable, Silence, SpellTable, Value, simulate_shop
-from churnsurv.causes.contributions import contribution_draws, contributions
-from churnsurv.causes.driver_pieces import FrailtyPiece
+from churnsurv.causes.drivers.contributions import contribution_draws, contributions
+from churnsurv.causes.drivers.pieces import FrailtyPiece
 from churnsurv.datasets import ReturnEffects
 from churnsurv.errors import (
     ArgumentError,

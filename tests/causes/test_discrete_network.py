@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnsurv.causes.answers import Answer
-from churnsurv.causes.discrete_network import DiscreteNetwork
+from churnsurv.causes.inference.answers import Answer
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.errors import (
     ArgumentError,
     GraphError,

@@ -13,8 +13,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import churnsurv
 from churnsurv import CellTable, Episodes, OpenSpells, PeriodTable, Silence, SpellTable
-from churnsurv.causes.contributions import Contributions, contribution_draws, contributions
-from churnsurv.causes.driver_table import churn_sign
+from churnsurv.causes.drivers.contributions import Contributions, contribution_draws, contributions
+from churnsurv.causes.drivers.table import churn_sign
 from churnsurv.errors import (
     ArgumentError,
     CellMismatchError,

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churnsurv.causes import evidence_patterns
-from churnsurv.causes.discrete_network import DiscreteNetwork
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.errors import (
     ArgumentError,
     DataTypeError,

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churnsurv.causes import factors as module
-from churnsurv.causes.factors import MAX_ELEMENTS, Factor, contract
-from churnsurv.causes.relevance import ancestral, requisite_evidence
+from churnsurv.causes.inference.factors import MAX_ELEMENTS, Factor, contract
+from churnsurv.causes.inference.relevance import ancestral, requisite_evidence
 from churnsurv.errors import ArgumentError, DataTypeError, NetworkSizeError
 from tests.causes.brute_force import joint_of, posterior, random_network
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from churnsurv.causes.pattern_ratios import Customers, RateRatios
+from churnsurv.causes.patterns.ratios import Customers, RateRatios
 
 
 def ratio_of(customer, exposure, events, inside, *, trials=False):

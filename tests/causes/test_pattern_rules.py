@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churnsurv.causes.pattern_candidates import MAX_CANDIDATES
-from churnsurv.causes.pattern_ratios import Customers, RateRatios
-from churnsurv.causes.pattern_rows import PatternRows
+from churnsurv.causes.patterns.candidates import MAX_CANDIDATES
+from churnsurv.causes.patterns.ratios import Customers, RateRatios
+from churnsurv.causes.patterns.rows import PatternRows
 from churnsurv.errors import ArgumentError
 from tests.causes.drawn_patterns import rows_of, rules, simulated
 
@@ -161,7 +161,7 @@ def test_what_holds_for_everybody_is_no_condition():
 
 def test_too_many_combinations_are_refused(monkeypatch):
     rows = simulated(np.random.default_rng(1))
-    monkeypatch.setattr("churnsurv.causes.pattern_candidates.MAX_CANDIDATES", 20)
+    monkeypatch.setattr("churnsurv.causes.patterns.candidates.MAX_CANDIDATES", 20)
     with pytest.raises(ArgumentError, match=r"50 combinations of 10 conditions .* more than 20") as caught:
         rules(rows)
     assert "raise min_events" in caught.value.hint

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from churnsurv.causes.pattern_rows import PatternRows
-from churnsurv.causes.patterns import find_patterns
+from churnsurv.causes.patterns.rows import PatternRows
+from churnsurv.causes.patterns.rules import find_patterns
 from churnsurv.datasets import load_pysurvival_churn, simulate_shop, simulate_subscription
 from churnsurv.errors import ArgumentError, EmptyDataError, HorizonError, ModelSupportError, NoEventsError
 from churnsurv.tables.bins import Quantiles
@@ -405,7 +405,7 @@ def test_a_missing_extra_is_named(monkeypatch, plans):
 def test_warnings_stay_as_they_were():
     """Importing mlxtend turns deprecation warnings on for the whole process; asking for patterns does not."""
     code = (
-        "import pandas, warnings, churnsurv.causes.patterns as p, churnsurv.causes.pattern_candidates as c, sys;"
+        "import pandas, warnings, churnsurv.causes.patterns.rules as p, churnsurv.causes.patterns.candidates as c, sys;"
         "assert 'mlxtend' not in sys.modules; before = list(warnings.filters); c._fpgrowth();"
         "assert 'mlxtend' in sys.modules; assert list(warnings.filters) == before"
     )

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from churnsurv.causes.bif import read_bif, write_bif
-from churnsurv.causes.discrete_network import DiscreteNetwork
-from churnsurv.causes.exports import to_pgmpy
+from churnsurv.causes.inference.bif import read_bif, write_bif
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
+from churnsurv.causes.inference.exports import to_pgmpy
 from churnsurv.errors import ModelSupportError, NetworkSizeError
 from tests.causes.brute_force import random_network
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from churnsurv._validate import check_count
-from churnsurv.causes.pattern_rows import LeftOut, Unit
+from churnsurv.causes.patterns.rows import LeftOut, Unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ class Pattern:
 
 @dataclass(frozen=True, repr=False)
 class Patterns:
-    """Rules that hold more often before churn, the surest first; made by :func:`~churnsurv.causes.patterns.find_patterns`.
+    """Rules that hold more often before churn, the surest first; made by :func:`~churnsurv.causes.patterns.rules.find_patterns`.
 
     They say where churn is frequent, not what would change it: a condition may be a cause, a consequence of one, or a sign
     of the kind of customer who leaves anyway. ``status`` says so in every row.

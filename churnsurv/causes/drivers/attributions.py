@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from churnsurv._typing import FloatArray
-from churnsurv.causes.contributions import check_one_cause, reliability
-from churnsurv.causes.driver_classifiers import LOG_ODDS
-from churnsurv.causes.driver_columns import PeriodRows, SeenColumns, training_columns
-from churnsurv.causes.driver_rows import customer_ids, driver_rows
-from churnsurv.causes.driver_table import PROBABILITY, Contributions, churn_sign
+from churnsurv.causes.drivers.classifiers import LOG_ODDS
+from churnsurv.causes.drivers.columns import PeriodRows, SeenColumns, training_columns
+from churnsurv.causes.drivers.contributions import check_one_cause, reliability
+from churnsurv.causes.drivers.rows import customer_ids, driver_rows
+from churnsurv.causes.drivers.table import PROBABILITY, Contributions, churn_sign
 from churnsurv.errors import ModelSupportError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def attributions(fit: SurvivalFit, customers: Any) -> Attributions:
     fit : DiscreteHazardFit
         Of trees: decision trees, random forests and boosting, of scikit-learn, XGBoost or LightGBM.
     customers : SpellTable, OpenSpells, Episodes or PersonPeriods
-        As for :func:`~churnsurv.causes.contributions.contributions`. Customers beyond the last period that was learnt have
+        As for :func:`~churnsurv.causes.drivers.contributions.contributions`. Customers beyond the last period that was learnt have
         NaN in every term; person-periods stay in their own.
 
     Returns

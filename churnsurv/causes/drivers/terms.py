@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
-from churnsurv.causes.driver_rows import joined_texts, level_texts, number_texts, numbers_of
+from churnsurv.causes.drivers.rows import joined_texts, level_texts, number_texts, numbers_of
 from churnsurv.models.base import PatternRows
 from churnsurv.models.formula import Effects
 from churnsurv.tables.schema import CellSchema

@@ -94,7 +94,7 @@ class PatternRows:
         cause: str | Sequence[str],
         after: float,
     ) -> PatternRows:
-        """Count person-periods by customer and levels; see :func:`~churnsurv.causes.patterns.find_patterns`.
+        """Count person-periods by customer and levels; see :func:`~churnsurv.causes.patterns.rules.find_patterns`.
 
         Cost: one grouped query over the person-periods.
 

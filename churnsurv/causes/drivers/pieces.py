@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from churnsurv._typing import FloatArray
-from churnsurv.causes.driver_rows import numbers_of
+from churnsurv.causes.drivers.rows import numbers_of
 from churnsurv.models.base import PatternRows
 from churnsurv.models.hierarchical.correlation import pairs
 from churnsurv.models.hierarchical.grouping import Grouping

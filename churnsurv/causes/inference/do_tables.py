@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from churnsurv._typing import FloatArray
-from churnsurv.causes.evidence import state_code
-from churnsurv.causes.probability_tables import TOLERANCE
+from churnsurv.causes.inference.evidence import state_code
+from churnsurv.causes.inference.probability_tables import TOLERANCE
 from churnsurv.errors import ArgumentError
 
 Change = str | Mapping[str, str] | Mapping[str, float]

@@ -24,7 +24,7 @@ PROBABILITY = "probability of the event in a period"
 class Contributions:
     """What each term of a model adds to each customer's log hazard, against a baseline.
 
-    Made by :func:`~churnsurv.causes.contributions.contributions`. The numbers are associations: what the model has seen go
+    Made by :func:`~churnsurv.causes.drivers.contributions.contributions`. The numbers are associations: what the model has seen go
     together. Changing a column of a customer need not change her hazard by as much, or at all.
 
     Parameters

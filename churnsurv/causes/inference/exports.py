@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from churnsurv.causes.discrete_network import DiscreteNetwork
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.errors import ModelSupportError
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from churnsurv._typing import FloatArray
 from churnsurv._validate import as_floats, check_ci_prob, check_count, check_horizons
 from churnsurv.causes.discovery_rate import adjusted_p_values
-from churnsurv.causes.pattern_candidates import Combination, PatternCandidates, parts_of
-from churnsurv.causes.pattern_ratios import Customers, RateRatios
-from churnsurv.causes.pattern_results import Pattern, Patterns
-from churnsurv.causes.pattern_rows import Outcome, PatternRows
+from churnsurv.causes.patterns.candidates import Combination, PatternCandidates, parts_of
+from churnsurv.causes.patterns.ratios import Customers, RateRatios
+from churnsurv.causes.patterns.results import Pattern, Patterns
+from churnsurv.causes.patterns.rows import Outcome, PatternRows
 from churnsurv.errors import ArgumentError
 from churnsurv.tables.bins import Bins, Quantiles
 from churnsurv.tables.periods import PeriodTable
@@ -59,7 +59,7 @@ def find_patterns(
     combination that could have been found, it is at most ``false_discovery``: of the rules told, that share is expected to
     be chance, at most, if the tests are independent or positively dependent. Rules of one condition, of two and of three
     weigh alike, so that a search for longer ones does not drown the short (Webb 2008; Genovese et al. 2006). The tests count
-    customers, not rows: see :class:`~churnsurv.causes.pattern_ratios.RateRatios`.
+    customers, not rows: see :class:`~churnsurv.causes.patterns.ratios.RateRatios`.
 
     Rules that hold for the very same rows are one rule with several names: the shortest is told, the others stand in
     ``same_as``.

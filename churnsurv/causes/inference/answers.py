@@ -41,7 +41,7 @@ def _check_columns(names: tuple[str, ...], *more: str) -> None:
 class Answer:
     """Probabilities of the states of one node, or of the configurations of several.
 
-    Made by :meth:`~churnsurv.causes.discrete_network.DiscreteNetwork.query`.
+    Made by :meth:`~churnsurv.causes.inference.discrete_network.DiscreteNetwork.query`.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class Answer:
 class BatchAnswer:
     """Probabilities of one node's states for many rows of evidence, told once per different row.
 
-    Made by :meth:`~churnsurv.causes.discrete_network.DiscreteNetwork.batch`.
+    Made by :meth:`~churnsurv.causes.inference.discrete_network.DiscreteNetwork.batch`.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from churnsurv._typing import BoolArray, FloatArray
-from churnsurv.causes.pattern_rows import PatternRows
+from churnsurv.causes.patterns.rows import PatternRows
 from churnsurv.errors import ArgumentError, ModelSupportError
 
 MAX_CANDIDATES = 50_000

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from churnsurv._typing import FloatArray, StrArray
-from churnsurv.causes.driver_baselines import Baseline, DriverBaseline, read_baseline
-from churnsurv.causes.driver_normals import mean_unknown
-from churnsurv.causes.driver_pieces import FixedPiece, FrailtyPiece, GroupPiece, Piece
-from churnsurv.causes.driver_rows import joined_texts, level_texts
-from churnsurv.causes.driver_terms import DriverTerms, Told
+from churnsurv.causes.drivers.baselines import Baseline, DriverBaseline, read_baseline
+from churnsurv.causes.drivers.normals import mean_unknown
+from churnsurv.causes.drivers.pieces import FixedPiece, FrailtyPiece, GroupPiece, Piece
+from churnsurv.causes.drivers.rows import joined_texts, level_texts
+from churnsurv.causes.drivers.terms import DriverTerms, Told
 from churnsurv.errors import ArgumentError
 from churnsurv.models.base import INDEPENDENT_GAPS, PatternRows
 from churnsurv.models.hierarchical.predictor import Predictor

@@ -11,9 +11,9 @@ import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
 from churnsurv._validate import check_count
-from churnsurv.causes.answers import Answer, BatchAnswer
-from churnsurv.causes.do_tables import Change, do_table, told_change
-from churnsurv.causes.evidence import (
+from churnsurv.causes.inference.answers import Answer, BatchAnswer
+from churnsurv.causes.inference.do_tables import Change, do_table, told_change
+from churnsurv.causes.inference.evidence import (
     Evidence,
     Given,
     check_node,
@@ -22,10 +22,10 @@ from churnsurv.causes.evidence import (
     told_given,
     told_states,
 )
-from churnsurv.causes.evidence_patterns import PatternEngine, check_codes, distinct_rows
-from churnsurv.causes.factors import MAX_ELEMENTS, Factor, contract
-from churnsurv.causes.probability_tables import check_parents, check_states, check_tables, ordered
-from churnsurv.causes.relevance import ancestral
+from churnsurv.causes.inference.evidence_patterns import PatternEngine, check_codes, distinct_rows
+from churnsurv.causes.inference.factors import MAX_ELEMENTS, Factor, contract
+from churnsurv.causes.inference.probability_tables import check_parents, check_states, check_tables, ordered
+from churnsurv.causes.inference.relevance import ancestral
 from churnsurv.errors import ArgumentError, ImpossibleEvidenceError
 
 __all__ = ["Answer", "BatchAnswer", "DiscreteNetwork"]

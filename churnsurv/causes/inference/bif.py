@@ -8,8 +8,8 @@ import re
 import zlib
 from pathlib import Path
 
-from churnsurv.causes.bif_parser import parse_bif
-from churnsurv.causes.discrete_network import DiscreteNetwork
+from churnsurv.causes.inference.bif_parser import parse_bif
+from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.errors import ArgumentError, FileFormatError
 
 MAX_BYTES = 64 * 2**20

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from churnsurv._typing import FloatArray, StrArray
-from churnsurv.causes.driver_baselines import Baseline, DriverBaseline, read_baseline
-from churnsurv.causes.driver_columns import PERIOD_TERM, PeriodRows, SeenColumns, training_columns
-from churnsurv.causes.driver_terms import Told
+from churnsurv.causes.drivers.baselines import Baseline, DriverBaseline, read_baseline
+from churnsurv.causes.drivers.columns import PERIOD_TERM, PeriodRows, SeenColumns, training_columns
+from churnsurv.causes.drivers.terms import Told
 from churnsurv.errors import ModelSupportError
 from churnsurv.models.base import PatternRows
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv._validate import plain_array
-from churnsurv.causes.factors import Factor, contract
-from churnsurv.causes.relevance import ancestral, requisite_evidence
+from churnsurv.causes.inference.factors import Factor, contract
+from churnsurv.causes.inference.relevance import ancestral, requisite_evidence
 from churnsurv.errors import ArgumentError, DataTypeError, EmptyDataError, NetworkSizeError, UnknownStateError
 
 _PATTERN = ""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from churnsurv._validate import check_ci_prob, check_count, check_rng
-from churnsurv.causes.driver_baselines import Baseline
-from churnsurv.causes.driver_rows import customer_ids, driver_rows
-from churnsurv.causes.driver_table import Contributions, churn_sign
-from churnsurv.causes.driver_terms import Drivers
+from churnsurv.causes.drivers.baselines import Baseline
+from churnsurv.causes.drivers.rows import customer_ids, driver_rows
+from churnsurv.causes.drivers.table import Contributions, churn_sign
+from churnsurv.causes.drivers.terms import Drivers
 from churnsurv.errors import ArgumentError, ModelSupportError
 from churnsurv.models.base import PatternRows, check_fitted
 from churnsurv.models.competing import CompetingFits
@@ -104,7 +104,7 @@ def contributions(
 
     See Also
     --------
-    churnsurv.causes.attributions.attributions : The same for trees, by Shapley values.
+    churnsurv.causes.drivers.attributions.attributions : The same for trees, by Shapley values.
 
     References
     ----------
@@ -183,9 +183,9 @@ def drivers_of(fit: SurvivalFit, baseline: Baseline, *, n_draws: int, rng: np.ra
     ModelSupportError, ArgumentError
         If it is none, or the baseline has no meaning.
     """
-    from churnsurv.causes.driver_classifiers import classifier_drivers
-    from churnsurv.causes.driver_normals import cox_drivers, weibull_drivers
-    from churnsurv.causes.driver_posteriors import posterior_drivers
+    from churnsurv.causes.drivers.classifiers import classifier_drivers
+    from churnsurv.causes.drivers.normals import cox_drivers, weibull_drivers
+    from churnsurv.causes.drivers.posteriors import posterior_drivers
     from churnsurv.models.cox_fit import CoxFit
     from churnsurv.models.discrete_fit import DiscreteHazardFit
     from churnsurv.models.hierarchical.fit import HierarchicalFit

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray, StrArray
-from churnsurv.causes.driver_baselines import Baseline, read_baseline
-from churnsurv.causes.driver_terms import DriverTerms, Told
+from churnsurv.causes.drivers.baselines import Baseline, read_baseline
+from churnsurv.causes.drivers.terms import DriverTerms, Told
 from churnsurv.errors import ArgumentError, ModelSupportError
 from churnsurv.hazards.steps import normal_quantile
 from churnsurv.models.base import PatternRows

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
-from churnsurv.causes.driver_rows import number_texts
+from churnsurv.causes.drivers.rows import number_texts
 from churnsurv.errors import ModelSupportError
 from churnsurv.models.base import PatternRows
 from churnsurv.models.competing_rows import CauseRows

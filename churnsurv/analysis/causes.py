@@ -1,0 +1,166 @@
+"""Why customers leave: a drawing learnt, asked, attacked, and told customer by customer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from churnsurv.analysis.drawing import Drawing
+from churnsurv.analysis.notes import noting
+from churnsurv.analysis.run import Progress, silent
+from churnsurv.causes.confounding import EValue, e_value_of_draws
+from churnsurv.causes.effects import Effect, improvements
+from churnsurv.causes.explanation import Diagnosis, Explanation
+from churnsurv.causes.falsify import Falsification, falsify, propose_structure
+from churnsurv.causes.refutations import Refutations, refute_effect
+from churnsurv.errors import EmptyDataError, ModelSupportError
+from churnsurv.tables.spells import SpellTable
+
+if TYPE_CHECKING:
+    from churnsurv.causes.fit import CauseFit
+    from churnsurv.causes.structure_search import StructureProposal
+
+CAUSE_STEPS: Final = ("causes", "effects", "attacks", "explaining")
+"""Names of the steps of :func:`study_causes`, in order."""
+
+_REPEATS: Final = 5
+
+
+@dataclass(frozen=True, eq=False)
+class CauseStudy:
+    """Everything that :func:`study_causes` found.
+
+    Parameters
+    ----------
+    drawing : Drawing
+        What was drawn and asked.
+    fit : CauseFit
+        What was learnt.
+    horizon : float
+        Days ahead.
+    worth : dict of str to Effect
+        What each cause is worth, the largest first.
+    answers : tuple of Effect
+        To the questions of the drawing, in order.
+    robust : EValue or None
+        How strong a hidden cause would have to be, for the largest identified effect.
+    attacks : Refutations or None
+        Attempts to break the largest identified effect of a node known at the opening.
+    attacked : str
+        Its cause.
+    claims : Falsification
+        What the drawing implies, tested.
+    proposal : StructureProposal
+        What the data would rather have.
+    diagnosis : Diagnosis
+        Causes of those who churned.
+    explanation : Explanation or None
+        Of each customer at risk; ``None`` where a latent cause forbids it or nobody is.
+    notes : tuple of str
+        Warnings that were given on the way, and why something is missing.
+    """
+
+    drawing: Drawing
+    fit: CauseFit
+    horizon: float
+    worth: dict[str, Effect]
+    answers: tuple[Effect, ...]
+    robust: EValue | None
+    attacks: Refutations | None
+    attacked: str
+    claims: Falsification
+    proposal: StructureProposal
+    diagnosis: Diagnosis
+    explanation: Explanation | None
+    notes: tuple[str, ...]
+
+
+def study_causes(
+    spells: SpellTable,
+    drawing: Drawing,
+    *,
+    horizon: float | None = None,
+    breaks: Sequence[float] | None = None,
+    n_draws: int = 1000,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> CauseStudy:
+    """Learn a drawing of causes and ask it everything that a report needs.
+
+    Parameters
+    ----------
+    spells : SpellTable
+        Times at risk; whoever is at risk at the window's end is explained.
+    drawing : Drawing
+        Nodes, arrows and questions.
+    horizon : float, optional
+        Days from the opening; of a shop its silence unless said.
+    breaks : sequence of float, optional
+        Period edges.
+    n_draws : int
+        Posterior draws.
+    seed : int
+        Of everything random.
+    progress : callable
+        Called with the name of a step and the share done.
+
+    Returns
+    -------
+    CauseStudy
+        Effects with their labels, and what speaks against them.
+    """
+    with noting() as notes:
+        progress("causes", 0.0)
+        fit = drawing.network.fit(spells, breaks=breaks, n_draws=n_draws, rng=seed)
+        days = fit.horizon(horizon)
+        progress("effects", 0.0)
+        worth = improvements(fit, horizon=days, keep=drawing.keep)
+        answers = tuple(fit.effect(q.cause, q.to, q.versus, horizon=days, by=q.by) for q in drawing.questions)
+        progress("attacks", 0.0)
+        largest, attacks = _attack(fit, worth, seed, progress)
+        claims, proposal = falsify(fit), propose_structure(fit)
+        progress("explaining", 0.0)
+        explanation, why_not = _explain(fit, spells, None if horizon is None else days)
+    return CauseStudy(
+        drawing=drawing,
+        fit=fit,
+        horizon=days,
+        worth=worth,
+        answers=answers,
+        robust=e_value_of_draws(worth[largest].draws("risk_ratio")[:, 0]) if largest else None,
+        attacks=attacks,
+        attacked=largest,
+        claims=claims,
+        proposal=proposal,
+        diagnosis=fit.diagnose(horizon=days),
+        explanation=explanation,
+        notes=(*notes, *why_not),
+    )
+
+
+def _attack(fit: CauseFit, worth: dict[str, Effect], seed: int, progress: Progress) -> tuple[str, Refutations | None]:
+    """Attempts on the largest identified effect of a node that stands still."""
+    moving = {node.name for node in fit.network.moving}
+    able = [name for name, effect in worth.items() if effect.label == "identified" and name not in moving]
+    able = [name for name in able if np.isfinite(worth[name].draws()).all()]
+    if not able:
+        return "", None
+    found = refute_effect(
+        fit, worth[able[0]], n_repeats=_REPEATS, rng=seed, progress=lambda done, _: progress("attacks", done)
+    )
+    return able[0], found
+
+
+def _explain(fit: CauseFit, spells: SpellTable, horizon: float | None) -> tuple[Explanation | None, tuple[str, ...]]:
+    from churnsurv.causes.doing import confounded
+
+    if confounded(fit.network.dag):
+        hidden = ", ".join(sorted(fit.network.dag.latent))
+        return None, (f"Customers are not explained one by one: what {hidden} is for each of them cannot be told.",)
+    try:
+        return fit.explain(spells, horizon=horizon), ()
+    except (EmptyDataError, ModelSupportError) as error:
+        return None, (f"Customers are not explained one by one: {error.what}",)

@@ -1,0 +1,1 @@
+"""What moves one customer's risk away from the average: exact for linear fits, Shapley values for trees."""

@@ -1,0 +1,1 @@
+"""Discrete Bayesian networks, asked exactly, in every posterior draw at once."""

@@ -1,0 +1,1 @@
+"""Conditions that often precede churn: patterns, not causes."""
