@@ -46,6 +46,8 @@ _HOMES = {
     "CompetingFits": "churnsurv.models.competing",
     "compare": "churnsurv.models.hierarchical.comparison",
     "load": "churnsurv.models.saved",
+    "CauseNetwork": "churnsurv.causes.network",
+    "Node": "churnsurv.causes.nodes",
     "churn_risk": "churnsurv.risk.predict",
     "as_of_check": "churnsurv.risk.checks",
     "backtest": "churnsurv.risk.backtest",
@@ -57,6 +59,8 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from churnsurv.causes.network import CauseNetwork as CauseNetwork
+    from churnsurv.causes.nodes import Node as Node
     from churnsurv.datasets.online_retail import load_online_retail as load_online_retail
     from churnsurv.datasets.shop import simulate_shop as simulate_shop
     from churnsurv.errors import ChurnsurvError as ChurnsurvError

@@ -15,8 +15,10 @@ from churnsurv.causes.confounding import EValue, e_value_of_draws
 from churnsurv.causes.effects import Effect, improvements
 from churnsurv.causes.explanation import Diagnosis, Explanation
 from churnsurv.causes.falsify import Falsification, falsify, propose_structure
+from churnsurv.causes.nodes import OUTCOME
 from churnsurv.causes.refutations import Refutations, refute_effect
 from churnsurv.errors import EmptyDataError, ModelSupportError
+from churnsurv.tables.features import Count, Recency, Rhythm
 from churnsurv.tables.spells import SpellTable
 
 if TYPE_CHECKING:
@@ -137,7 +139,37 @@ def study_causes(
         proposal=proposal,
         diagnosis=fit.diagnose(horizon=days),
         explanation=explanation,
-        notes=(*notes, *why_not),
+        notes=(*notes, *own_past(fit), *why_not),
+    )
+
+
+def own_past(fit: CauseFit) -> tuple[str, ...]:
+    """Nodes that count what the customer herself did, drawn as if nothing unseen stood behind both.
+
+    Parameters
+    ----------
+    fit : CauseFit
+        A learnt network.
+
+    Returns
+    -------
+    tuple of str
+        A caution, or nothing.
+    """
+    dag, opening = fit.network.dag, fit.rows.schema.churn.opening
+    own = [
+        node.name
+        for node in fit.network.nodes
+        if isinstance(node.feature, Count | Rhythm | Recency) and node.feature.kind in opening
+    ]
+    bare = [name for name in own if not any({name, OUTCOME} <= set(dag.descendants(hidden)) for hidden in dag.latent)]
+    if not bare:
+        return ()
+    return (
+        f"{' and '.join(bare)} {'counts' if len(bare) == 1 else 'count'} what customers did before: it says who they are as"
+        " much as what was done to them. A trait that nobody sees, such as loyalty, moves it and churn alike; without it in the"
+        f' drawing the label says identified, and is only as right as that. Draw it: latent = ["loyalty"], with'
+        f' "loyalty -> {bare[0]}" and "loyalty -> churn" among the edges.',
     )
 
 

@@ -144,14 +144,17 @@ class Effect:
                 points = f"{100 * self.association.mean():+.1f} points"
                 seen = f" Adjusting for observed causes alone would say {points}; that is an association."
             return f"{question}: {self.label}. {self.identification.reason}{seen}"
-        told = self.frame(ci_prob)
-        row = told[(told["segment"] == "all") & (told["measure"] == "avoided_per_thousand")].iloc[0]
         adjusted = ", ".join(self.identification.adjustment_set or ()) or "nothing"
         thin = "".join(f" {part.sentence()}" for part in self.positivity if part.thin.any())
-        return (
-            f"{question}: {row['mean']:.0f} of 1,000 customers kept ({row['lower']:.0f} to {row['upper']:.0f};"
-            f" {self.outcome}). Identified, adjusted for {adjusted}.{thin}"
-        )
+        return f"{question}: {self.kept(ci_prob)} ({self.outcome}). Identified, adjusted for {adjusted}.{thin}"
+
+    def kept(self, ci_prob: float = 0.90) -> str:
+        """Customers kept of a thousand, in words, or lost where that is what the cause would do."""
+        draws = self.draws("avoided_per_thousand")[:, 0]
+        low, high = np.quantile(draws, [(1 - ci_prob) / 2, (1 + ci_prob) / 2])
+        if draws.mean() >= 0:
+            return f"{draws.mean():.0f} of 1,000 customers kept, {low:.0f} to {high:.0f}"
+        return f"{-draws.mean():.0f} of 1,000 customers more lost, {-high:.0f} to {-low:.0f}"
 
     def __repr__(self) -> str:
         """The sentence."""

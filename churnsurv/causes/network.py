@@ -74,7 +74,7 @@ class CauseNetwork:
     ...     [Node("late", Value("order", "previous_delivery")), Node("rating", Value("order", "previous_rating"))],
     ...     ["late -> rating -> churn", "late -> churn"],
     ... )
-    CauseNetwork(late -> rating, rating -> churn, late -> churn)
+    CauseNetwork(late -> rating, late -> churn, rating -> churn)
     """
 
     nodes: tuple[Node, ...]

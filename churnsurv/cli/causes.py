@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+import numpy as np
 from rich.console import Console
+from rich.table import Table
 
 from churnsurv.causes.inference.bif import write_bif
 from churnsurv.cli.comparison import write_svg
@@ -72,6 +74,23 @@ def _effects(study: CauseStudy) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def _worth(study: CauseStudy) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="")
+    for title in ("cause", "all", "kept of 1,000", "label", "adjusted for, or why not"):
+        table.add_column(
+            title, justify="right" if "kept" in title else "left", no_wrap=title != "adjusted for, or why not"
+        )
+    for name, effect in study.worth.items():
+        best = sorted(set(cast("Mapping[str, str]", effect.settings[0]).values()))[0]
+        told, why = "–", effect.identification.reason
+        if effect.label == "identified":
+            low, high = np.quantile(effect.draws("avoided_per_thousand")[:, 0], [0.05, 0.95])
+            told, why = f"{low:.0f} to {high:.0f}", ", ".join(effect.identification.adjustment_set or ()) or "nothing"
+        cells = (name, best, told, effect.label, why)
+        table.add_row(*(clean_text(cell, longest=120).replace("[", r"\[") for cell in cells))
+    return table
+
+
 def print_causes(study: CauseStudy, files: dict[str, Path], notes: Sequence[str]) -> None:
     """Print what each cause is worth, the answers, what speaks against them, and where the rest is.
 
@@ -94,9 +113,12 @@ def print_causes(study: CauseStudy, files: dict[str, Path], notes: Sequence[str]
         f"Learnt from {int(fit.rows.opens.sum()):,} spells of {fit.rows.n_customers:,} customers, seen from their opening."
     )
     say(f"Churn is here: {fit.outcome.format(study.horizon)}.")
-    console.print("\nWhat each cause is worth, if it alone were as good as it can be:", markup=False)
+    console.print("\nWhat each cause is worth, if it alone were as good as it can be:\n", markup=False)
+    console.print(_worth(study))
     for effect in study.worth.values():
-        say(effect.sentence(), "  ")
+        for part in effect.positivity:
+            if part.thin.any():
+                say(part.sentence(), "  ")
     if study.answers:
         console.print("\nWhat was asked:", markup=False)
         for effect in study.answers:

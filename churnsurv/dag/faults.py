@@ -27,7 +27,6 @@ def check_given(effect: Effect, given: frozenset[str]) -> None:
     after = dag.in_order(given & dag.downstream(effect.cause))
     if not after:
         return
-    kept = [node for node in dag.in_order(given) if node not in after]
     what, consequence = _why_not(effect, after[0])
     if after[0] not in effect.forbidden:
         opened = effect.open_path(given)
@@ -40,7 +39,7 @@ def check_given(effect: Effect, given: frozenset[str]) -> None:
         count=len(after),
         total=len(given),
         consequence=consequence,
-        hint=f"write given={kept!r}; an effect is asked for among customers who are alike before the cause.",
+        hint=f"leave {after[0]!r} out of given: an effect is asked for among customers who are alike before the cause.",
     )
 
 

@@ -96,7 +96,7 @@ def true_churn(
 ) -> np.ndarray:
     """P(no return within the horizon) of every gap in the log, with waits replaced and ratings redrawn, in expectation."""
     gaps = shop.gaps[shop.gaps["in_log"]]
-    level = shop.truth.cumulative_hazard(np.array(horizon))
+    level = shop.truth.cumulative_hazard(np.array(horizon)) * gaps["frailty"].to_numpy()
     wait = gaps["previous_wait"].astype(str)
     extra = (
         hidden * gaps["customer_id"].map(shop.customers.set_index("customer_id")["hidden"]).to_numpy()

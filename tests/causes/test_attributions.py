@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 from sklearn.tree import DecisionTreeClassifier
 
 from churnsurv import Episodes, OpenSpells, PeriodTable
-from churnsurv.causes import attributions as module
+from churnsurv.causes.drivers import attributions as module
 from churnsurv.causes.drivers.attributions import Attributions, attributions
 from churnsurv.causes.drivers.columns import PeriodRows, SeenColumns, training_columns
 from churnsurv.errors import ArgumentError, ModelSupportError

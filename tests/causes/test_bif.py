@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnsurv.causes import bif, bif_parser
+from churnsurv.causes.inference import bif, bif_parser
 from churnsurv.causes.inference.bif import read_bif, write_bif
 from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.errors import ArgumentError, FileFormatError, GraphError

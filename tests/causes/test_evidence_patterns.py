@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnsurv.causes import evidence_patterns
+from churnsurv.causes.inference import evidence_patterns
 from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.errors import (
     ArgumentError,

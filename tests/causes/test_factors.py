@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnsurv.causes import factors as module
+from churnsurv.causes.inference import factors as module
 from churnsurv.causes.inference.factors import MAX_ELEMENTS, Factor, contract
 from churnsurv.causes.inference.relevance import ancestral, requisite_evidence
 from churnsurv.errors import ArgumentError, DataTypeError, NetworkSizeError

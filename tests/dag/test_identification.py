@@ -296,12 +296,12 @@ def test_a_segment_that_opens_a_path() -> None:
         ("wait", (
             "1 of 1 nodes of `given` comes after the cause: 'wait' is a mediator, late -> wait -> churn.",
             "The part of the effect that goes through wait would be taken away, and not counted.",
-            "write given=[];",
+            "leave 'wait' out of given:",
         )),
         (["region", "rating"], (
             "1 of 2 nodes of `given` comes after the cause: 'rating' is a descendant of the mediator wait, wait -> rating.",
             "It tells of wait, and a part of the effect that goes through wait would be taken away.",
-            "write given=['region'];",
+            "leave 'rating' out of given:",
         )),
         ("survey", ("'survey' is a consequence of the outcome, churn -> survey.", "Who is compared would depend")),
         (["mail", "wait"], ("2 of 2 nodes of `given` come after the cause: 'wait' is a mediator",)),
