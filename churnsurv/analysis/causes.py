@@ -17,7 +17,7 @@ from churnsurv.causes.explanation import Diagnosis, Explanation
 from churnsurv.causes.falsify import Falsification, falsify, propose_structure
 from churnsurv.causes.nodes import OUTCOME
 from churnsurv.causes.refutations import Refutations, refute_effect
-from churnsurv.errors import EmptyDataError, ModelSupportError
+from churnsurv.errors import EmptyDataError, HorizonError, ModelSupportError
 from churnsurv.tables.features import Count, Recency, Rhythm
 from churnsurv.tables.spells import SpellTable
 
@@ -194,5 +194,5 @@ def _explain(fit: CauseFit, spells: SpellTable, horizon: float | None) -> tuple[
         return None, (f"Customers are not explained one by one: what {hidden} is for each of them cannot be told.",)
     try:
         return fit.explain(spells, horizon=horizon), ()
-    except (EmptyDataError, ModelSupportError) as error:
+    except (EmptyDataError, HorizonError, ModelSupportError) as error:
         return None, (f"Customers are not explained one by one: {error.what}",)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from churnsurv._typing import BoolArray, FloatArray, IntArray
+from churnsurv._typing import BoolArray, FloatArray, IntArray, StrArray
 from churnsurv._validate import check_ci_prob
 from churnsurv.causes.customers import UNKNOWN, CustomerStates
 from churnsurv.causes.nodes import OUTCOME
-from churnsurv.errors import IdentificationError, ModelSupportError
+from churnsurv.errors import HorizonError, IdentificationError, ModelSupportError
 from churnsurv.tables.churn import Silence
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Counterfactual:
     risk, changed : array of shape (n_draws, n_patterns)
         Posterior draws of the probability of churn; NaN where a state is not known, ``changed`` also where the effect is
         not identified.
+    status : array of str, shape (n_patterns,)
+        ``told``, ``unknown`` where a state is not known, ``beyond`` where the horizon reaches beyond the last period.
     """
 
     customers: CustomerStates
@@ -53,6 +55,7 @@ class Counterfactual:
     identification: Identification
     risk: FloatArray
     changed: FloatArray
+    status: StrArray
 
     @property
     def label(self) -> str:
@@ -62,7 +65,7 @@ class Counterfactual:
     def frame(self, ci_prob: float = 0.90) -> pd.DataFrame:
         """One row per customer.
 
-        ``customer_id, churn_probability, counterfactual, difference, lower, upper, label``: the difference is
+        ``customer_id, churn_probability, counterfactual, difference, lower, upper, status, label``: the difference is
         counterfactual minus actual, with its interval; negative is a customer kept.
         """
         import pandas as pd
@@ -78,7 +81,8 @@ class Counterfactual:
             "upper": high,
         }
         data = {name: values[self.customers.pattern] for name, values in told.items()}
-        return pd.DataFrame({"customer_id": self.customers.customer_id, **data, "label": self.label})
+        status = self.status[self.customers.pattern]
+        return pd.DataFrame({"customer_id": self.customers.customer_id, **data, "status": status, "label": self.label})
 
     def kept(self) -> FloatArray:
         """Customers kept in all, in expectation, shape (n_draws,); patterns that are not known are left out."""
@@ -127,6 +131,8 @@ def counterfactual(
 
     Raises
     ------
+    HorizonError
+        If nobody can be told: each state is unknown or the horizon beyond the data.
     ModelSupportError
         If a node that moves is set, or latent causes confound the network.
     UnknownStateError
@@ -155,14 +161,29 @@ def counterfactual(
     churn = fit.rows.schema.churn
     days = None if horizon is None and isinstance(churn, Silence) else fit.horizon(horizon)
     ahead = churn.days - who.days if days is None and isinstance(churn, Silence) else np.full(who.n_patterns, days)
-    known = (who.codes != UNKNOWN).all(axis=1)
+    status = np.where((who.codes != UNKNOWN).all(axis=1), "told", "unknown").astype(object)
+    status[(who.days + ahead > fit.leaf.breaks[-1]) & (status == "told")] = "beyond"
+    known = status == "told"
+    _check_told(status, who, float(fit.leaf.breaks[-1]))
     identification = doing.identify()
     risk = np.full((fit.n_draws, who.n_patterns), np.nan)
     changed = risk.copy()
     states = _Patterns(fit, who.codes[known], who.days[known], ahead[known])
     risk[:, known] = states.risk()
     changed[:, known] = states.risk_under(settings)
-    return Counterfactual(who, dict(settings), days, identification, risk, changed)
+    return Counterfactual(who, dict(settings), days, identification, risk, changed, status)
+
+
+def _check_told(status: StrArray, who: CustomerStates, last: float) -> None:
+    """Refuse if nobody is left."""
+    if (status == "told").any():
+        return
+    beyond = int(who.counts[status == "beyond"].sum())
+    raise HorizonError(
+        f"none of {len(who):,} customers can be told: of {beyond:,} the horizon reaches beyond {last:g} days on the clock,"
+        f" where the hazards end, of {len(who) - beyond:,} some state is not known.",
+        hint="ask for a shorter horizon, or learn with breaks= that reach further.",
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,7 @@ class Explanation:
     found: Mapping[str, Counterfactual]
 
     def frame(self, ci_prob: float = 0.90) -> pd.DataFrame:
-        """One row per customer and cause that is not in its reference state, the strongest first within a customer.
+        """One row per customer who can be told and cause that is not in its reference state, the strongest first.
 
         ``customer_id, cause, state, instead, churn_probability, difference, lower, upper, share, label``: the difference is
         the risk as it is less what it would be, positive where the state makes churn likelier; ``share`` of the risk.
@@ -57,7 +57,7 @@ class Explanation:
         parts = []
         for cause, one in self.found.items():
             code = self.customers.codes[:, self.positions[cause]]
-            differs = (code >= 0) & (code != self.states[cause].index(self.reference[cause]))
+            differs = (one.status == "told") & (code != self.states[cause].index(self.reference[cause]))
             rows = np.flatnonzero(differs[self.customers.pattern])
             if not len(rows):
                 continue

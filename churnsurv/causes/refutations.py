@@ -12,7 +12,7 @@ from churnsurv._typing import FloatArray
 from churnsurv._validate import check_choice, check_count, check_rng
 from churnsurv.causes.nodes import COIN, OUTCOME, Node
 from churnsurv.errors import IdentificationError, ModelSupportError
-from churnsurv.tables.features import Count
+from churnsurv.tables.features import Baseline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,7 +230,7 @@ def _with_coin(fit: CauseFit, cause: str, rng: np.random.Generator) -> tuple[Cau
     rows, network = fit.rows, fit.network
     stretch = np.cumsum(_begins(rows)) - 1
     coin = rng.integers(0, 2, int(stretch[-1]) + 1).astype(np.int16)[stretch]
-    node = Node(COIN, Count(rows.schema.churn.opening[0], days=1.0), cuts=[0.5], labels=["heads", "tails"])
+    node = Node(COIN, Baseline(COIN), levels={"heads": ["heads"], "tails": ["tails"]})
     more = replace(
         rows,
         nodes=(*rows.nodes, node),

@@ -1,7 +1,8 @@
 """What a network of causes costs, against pgmpy on the same rows and the same network.
 
 Run with ``pytest tests/benchmarks/test_causes_benchmark.py --benchmark-only -n 0 -s``. Pgmpy learns point tables of the same nodes
-with churn as one more of them, and answers one point query; churnsurv learns 1,000 draws with the hazard as leaf, and answers in all.
+with churn as one more of them, and answers one point query; churnsurv learns 1,000 draws with the hazard as leaf, and answers in
+all of them.
 """
 
 import importlib

@@ -7,7 +7,14 @@ import pytest
 
 from churnsurv.causes.counterfactuals import counterfactual
 from churnsurv.causes.customers import UNKNOWN, CustomerStates
-from churnsurv.errors import DataWarning, EmptyDataError, IdentificationError, ModelSupportError, UnknownStateError
+from churnsurv.errors import (
+    DataWarning,
+    EmptyDataError,
+    HorizonError,
+    IdentificationError,
+    ModelSupportError,
+    UnknownStateError,
+)
 from churnsurv.tables.churn import Silence
 from churnsurv.tables.spells import SpellTable
 from tests.causes.known_shop import BREAKS, EDGES, SHORT, network
@@ -119,6 +126,21 @@ def test_what_is_not_known_is_not_told(fit, customers):
     assert np.isfinite(found.kept()).all()
     frame = found.frame()
     assert frame["difference"].isna().sum() == customers.counts[0]
+    assert (frame["status"] == "unknown").sum() == customers.counts[0]
+
+
+def test_beyond_the_last_period_nothing_is_told(fit, customers):
+    """The hazards end at 120 days: who has been silent for 40 already is told nothing about 90 more."""
+    found = counterfactual(fit, customers, {"wait": SHORT}, horizon=90)
+    late = customers.days + 90 > 120
+    assert 0 < late.sum() < len(late)
+    np.testing.assert_array_equal(found.status == "beyond", late)
+    np.testing.assert_array_equal(np.isnan(found.changed).all(axis=0), late)
+    old = CustomerStates(
+        customers.customer_id, customers.reached, customers.pattern, customers.codes, customers.days + 60
+    )
+    with pytest.raises(HorizonError, match="can be told: of 1,506 the horizon reaches beyond 120 days"):
+        counterfactual(fit, old, {"wait": SHORT}, horizon=90)
 
 
 def test_the_frame_has_a_row_for_everyone(fit, spells, customers):

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from churnsurv.causes.effects import Effect
+from churnsurv.causes.network import CauseNetwork
+from churnsurv.causes.nodes import Node
 from churnsurv.causes.positivity import count_positivity
 from churnsurv.causes.refutations import KINDS, refute_effect
+from churnsurv.datasets import load_pysurvival_churn
 from churnsurv.errors import ArgumentError, IdentificationError
+from churnsurv.tables.features import Baseline
 from tests.causes.known_shop import BREAKS, EDGES, SHORT, network
 
 
@@ -85,6 +89,14 @@ def test_an_effect_that_the_data_do_not_carry_fails(fit, effect):
 def test_the_same_seed_breaks_it_the_same_way(fit, effect):
     a, b = (refute_effect(fit, effect, kinds=["placebo cause"], n_repeats=2, rng=4) for _ in range(2))
     np.testing.assert_array_equal(a.attempts[0].estimates, b.attempts[0].estimates)
+
+
+def test_effects_learnt_from_durations_are_attacked_too():
+    """Durations know of no events that open them."""
+    drawn = CauseNetwork([Node("support", Baseline("minutes_customer_support"), cuts=[8.3])], ["support -> churn"])
+    fit = drawn.fit(load_pysurvival_churn(), n_draws=100)
+    effect = fit.effect("support", fit.states["support"][0], fit.states["support"][1], horizon=180)
+    assert refute_effect(fit, effect, n_repeats=2).passed
 
 
 def test_what_is_not_identified_has_nothing_to_refute(spells, fit, effect):
