@@ -111,8 +111,8 @@ def page(found: dict[str, Any]) -> str:
             "Customers who differ in a way that nobody sees",
             "A factor on each customer's hazard with variance 0.5, shared by all her orders, which moves none of the causes. It is"
             " averaged over, and the intervals must know that her orders are hers. Levels lean a third of a standard deviation low:"
-            " the last gap of a customer is cut off by the window's end the likelier the longer her gaps are, which is no independent"
-            " censoring.",
+            " the last gap of a customer is cut off by the window's end the likelier the longer her gaps are, which is no"
+            " independent censoring.",
         ),
         (
             "hidden",
