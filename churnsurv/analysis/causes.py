@@ -176,7 +176,7 @@ def own_past(fit: CauseFit) -> tuple[str, ...]:
 def _attack(fit: CauseFit, worth: dict[str, Effect], seed: int, progress: Progress) -> tuple[str, Refutations | None]:
     """Attempts on the largest identified effect of a node that stands still."""
     moving = {node.name for node in fit.network.moving}
-    able = [name for name, effect in worth.items() if effect.label == "identified" and name not in moving]
+    able = [name for name, effect in worth.items() if effect.identification.identified and name not in moving]
     able = [name for name in able if np.isfinite(worth[name].draws()).all()]
     if not able:
         return "", None

@@ -46,7 +46,7 @@ class Counterfactual:
         Posterior draws of the probability of churn; NaN where a state is not known, ``changed`` also where the effect is
         not identified.
     status : array of str, shape (n_patterns,)
-        ``told``, ``unknown`` where a state is not known, ``beyond`` where the horizon reaches beyond the last period.
+        ``told``, ``unknown`` where a state is not known, ``beyond`` where the horizon reaches beyond the data.
     """
 
     customers: CustomerStates
@@ -151,7 +151,17 @@ def counterfactual(
             f"{moving[0]} moves while the customer is at risk; what it would have been by now depends on when.",
             hint=f"ask about the opening: fit.do({{{moving[0]!r}: …}}).churn(horizon=60).",
         )
-    if confounded(fit.network.dag):
+    after = [
+        name
+        for name, state in settings.items()
+        if isinstance(state, Mapping) and any(name in fit.network.dag.descendants(other) for other in settings)
+    ]
+    if after:
+        raise ModelSupportError(
+            f"{after[0]} is replaced, and would itself have come out otherwise under the other setting.",
+            hint=f"set {after[0]} to one state, or ask one cause at a time.",
+        )
+    if confounded(fit.network.dag, among=(OUTCOME,)):
         raise IdentificationError(
             "a latent cause is drawn: what it is for a customer cannot be told from what is seen of her.",
             consequence="Her counterfactual would need it.",
@@ -161,10 +171,11 @@ def counterfactual(
     churn = fit.rows.schema.churn
     days = None if horizon is None and isinstance(churn, Silence) else fit.horizon(horizon)
     ahead = churn.days - who.days if days is None and isinstance(churn, Silence) else np.full(who.n_patterns, days)
-    status = np.where((who.codes != UNKNOWN).all(axis=1), "told", "unknown").astype(object)
-    status[(who.days + ahead > fit.leaf.breaks[-1]) & (status == "told")] = "beyond"
+    needed = [fit.rows.position(name) for name in _needed(fit, settings)]
+    status = np.where((who.codes[:, needed] != UNKNOWN).all(axis=1), "told", "unknown").astype(object)
+    status[(who.days + ahead > fit.supported_until) & (status == "told")] = "beyond"
     known = status == "told"
-    _check_told(status, who, float(fit.leaf.breaks[-1]))
+    _check_told(status, who, fit.supported_until)
     identification = doing.identify()
     risk = np.full((fit.n_draws, who.n_patterns), np.nan)
     changed = risk.copy()
@@ -174,6 +185,20 @@ def counterfactual(
     return Counterfactual(who, dict(settings), days, identification, risk, changed, status)
 
 
+def _needed(fit: CauseFit, settings: Mapping[str, State]) -> list[str]:
+    """Nodes whose states an answer needs: what the leaf depends on, what is moved, and the causes of that."""
+    leaf = {*fit.leaf.static, *(node.name for node in fit.leaf.moving)}
+    moved = {name for cause in settings for name in fit.network.dag.descendants(cause)} & leaf & set(fit.tables)
+    on_the_way = {
+        name
+        for cause in settings
+        for name in fit.network.dag.descendants(cause)
+        if name in fit.tables and leaf & set(fit.network.dag.descendants(name))
+    }
+    parents = {parent for name in moved | on_the_way for parent in fit.tables[name].parents}
+    return [node.name for node in fit.network.nodes if node.name in leaf | on_the_way | parents | set(settings)]
+
+
 def _check_told(status: StrArray, who: CustomerStates, last: float) -> None:
     """Refuse if nobody is left."""
     if (status == "told").any():
@@ -181,7 +206,7 @@ def _check_told(status: StrArray, who: CustomerStates, last: float) -> None:
     beyond = int(who.counts[status == "beyond"].sum())
     raise HorizonError(
         f"none of {len(who):,} customers can be told: of {beyond:,} the horizon reaches beyond {last:g} days on the clock,"
-        f" where the hazards end, of {len(who) - beyond:,} some state is not known.",
+        f" up to where the data reach, of {len(who) - beyond:,} some state is not known.",
         hint="ask for a shorter horizon, or learn with breaks= that reach further.",
     )
 
@@ -287,8 +312,10 @@ class _Patterns:
 
         low = np.maximum(at(edges, was, now), at(edges, would, then))
         high = np.minimum(at(edges, was, now + 1), at(edges, would, then + 1))
-        share = at(table.cpt, was, now)
-        found = np.broadcast_to(np.maximum(high - low, 0.0) / share, (self.fit.n_draws, n, m))
+        share = at(edges, was, now + 1) - at(edges, was, now)
+        drawn = at(table.cpt, would, then)  # a state without any room has no rank to keep
+        kept = np.divide(np.maximum(high - low, 0.0), share, out=np.zeros_like(high), where=share > 0)
+        found = np.broadcast_to(np.where(share > 0, kept, drawn), (self.fit.n_draws, n, m))
         return _whole(found, was, would)
 
 

@@ -14,6 +14,7 @@ from churnsurv.causes.fit import CauseFit, State
 from churnsurv.causes.inference.discrete_network import DiscreteNetwork
 from churnsurv.causes.nodes import OUTCOME
 from churnsurv.causes.outlasting import Outlasting
+from churnsurv.causes.positivity import Positivity, count_positivity
 from churnsurv.causes.state_tables import learn_states
 from churnsurv.dag.graph import Dag
 from churnsurv.dag.identification import Identification, identify_effect
@@ -40,17 +41,24 @@ class CausalAnswer:
         Whether, and by which adjustment, the data can carry the answer.
     association : array of shape (n_draws,) or None
         The same among those who *happen* to be in the states, where it can be told: no effect.
+    positivity : tuple of Positivity
+        Spells behind it.
+    later : bool
+        Whether it starts at a landmark, among those who lasted until then, and not at the opening.
     """
 
     quantity: str
     draws: FloatArray
     identification: Identification
     association: FloatArray | None = None
+    positivity: tuple[Positivity, ...] = ()
+    later: bool = False
 
     @property
     def label(self) -> str:
-        """``identified``, ``not identified`` or ``associational``."""
-        return self.identification.status
+        """``identified``, ``not identified``, ``associational``; from a landmark on ``counterfactual`` where identified."""
+        status = self.identification.status
+        return "counterfactual" if self.later and status == "identified" else status
 
     def mean(self) -> float:
         """Posterior mean."""
@@ -81,10 +89,14 @@ class CausalAnswer:
 
     def __repr__(self) -> str:
         """Quantity, number with its interval, and label."""
-        if self.label == "identified":
-            low, high = self.interval()
+        low, high = self.interval()
+        number = f"{self.quantity}: {self.mean():.3f} ({low:.3f} to {high:.3f}; {self.label}"
+        if self.label == "associational":
+            return f"{number})"
+        if self.label != "not identified":
             adjusted = ", ".join(self.identification.adjustment_set or ()) or "nothing"
-            return f"{self.quantity}: {self.mean():.3f} ({low:.3f} to {high:.3f}; identified, adjusted for {adjusted})"
+            thin = "".join(f" {part.sentence()}" for part in self.positivity if part.thin.any())
+            return f"{number}, adjusted for {adjusted}).{thin}"
         seen = "" if self.association is None else f" The association, no effect, is {self.association.mean():.3f}."
         return f"{self.quantity}: {self.label}. {self.identification.reason}{seen}"
 
@@ -122,6 +134,7 @@ class Doing:
                 )
             if name not in fit.states:
                 fit.check_names((name,))
+            _check_arrives(fit, name, state)
             pairs = [*state.items()] if isinstance(state, Mapping) else [(state, state)]
             for old, new in pairs:
                 fit.check_state(name, old)
@@ -154,10 +167,19 @@ class Doing:
                 consequence="Whoever is chosen by what would be set is chosen before, or after; the question must say which.",
                 hint=f"leave {clash[0]!r} out of given, or replace states: do({{{clash[0]!r}: {{old: new}}}}).",
             )
+        self.fit.check_possible(dict(given or {}))
         if not self.settings:
-            return Identification.associational(OUTCOME)
+            return Identification.associational(OUTCOME, given=tuple(given or {}))
         found = identify_effect(self.dag, tuple(self.settings), OUTCOME, given=tuple(given or {}))
-        if found.status == "not identified" and not confounded(self.dag):
+        hidden = confounded(self.dag, among=(OUTCOME,))
+        replaced = [name for name, state in self.settings.items() if isinstance(state, Mapping)]
+        if hidden and replaced and len(self.settings) > 1 and found.status == "identified":
+            reason = (
+                f"{replaced[0]} is replaced beside another setting: what it would have come to under that one is hidden by a"
+                " latent cause."
+            )
+            return replace(found, status="not identified", adjustment_set=None, reason=reason)
+        if found.status == "not identified" and not hidden:
             reason = "every common cause is observed, and the product of all tables gives the answer, without one set."
             return replace(found, status="identified", open_path=None, reason=reason)
         return found
@@ -186,7 +208,12 @@ class Doing:
         identification = self.identify(given)
         quantity = f"P({self.fit.outcome.format(days)} | {self._told(given)})"
         return CausalAnswer(
-            quantity, self.expected(days, given, identification)[0], identification, self.associated(days, given)
+            quantity,
+            self.expected(days, given, identification)[0],
+            identification,
+            self.associated(days, given),
+            self.counted(identification, given),
+            self.fit.rows.at_landmarks,
         )
 
     def rmst(self, horizon: float | None = None, given: Given | None = None) -> CausalAnswer:
@@ -204,7 +231,29 @@ class Doing:
         quantity = (
             f"E[days without {' or '.join(sorted(self.fit.leaf.interest))} within {days:g} | {self._told(given)}]"
         )
-        return CausalAnswer(quantity, self.expected(days, given, identification)[1], identification)
+        return CausalAnswer(
+            quantity,
+            self.expected(days, given, identification)[1],
+            identification,
+            positivity=self.counted(identification, given),
+            later=self.fit.rows.at_landmarks,
+        )
+
+    def counted(self, identification: Identification, given: Given | None) -> tuple[Positivity, ...]:
+        """Spells behind the answer, by what is adjusted for and given."""
+        if not self.settings or identification.status != "identified" or identification.no_effect:
+            return ()
+        adjust = tuple(dict.fromkeys([*(identification.adjustment_set or ()), *(given or {})]))
+        return count_positivity(self.fit.rows, self.settings, adjust, self.words(), given=given)
+
+    def words(self) -> str:
+        """What is set, in words."""
+        return ", ".join(
+            f"{name}: {', '.join(f'{a} → {b}' for a, b in state.items())}"
+            if isinstance(state, Mapping)
+            else f"{name} = {state}"
+            for name, state in self.settings.items()
+        )
 
     def expected(
         self,
@@ -258,8 +307,11 @@ class Doing:
         self, identification: Identification, given: tuple[str, ...], causes: tuple[str, ...]
     ) -> tuple[DiscreteNetwork, Outlasting]:
         """States and leaf from which the answer follows: the network's own, or an adjustment where causes are hidden."""
-        if not confounded(self.dag):
+        if not confounded(self.dag, among=(OUTCOME,)):
             return self.fit.opening, replace(self.fit.leaf, fixed=self._fixed())
+        if identification.no_effect:
+            # What has no path to churn does not move it; adjusting for nothing would let the hidden cause in.
+            causes = ()
         adjust = tuple(dict.fromkeys([*(identification.adjustment_set or ()), *given]))
         return self.fit.adjusting(causes, adjust)
 
@@ -285,18 +337,33 @@ class Doing:
         return np.asarray(answer.draws[:, 1])
 
     def _told(self, given: Given | None) -> str:
-        done = ", ".join(
-            f"{name}: {', '.join(f'{a} → {b}' for a, b in state.items())}"
-            if isinstance(state, Mapping)
-            else f"{name} = {state}"
-            for name, state in self.settings.items()
-        )
+        done = self.words()
         among = "".join(f", {name} = {state}" for name, state in (given or {}).items())
         return f"do({done}){among}" if done else among.removeprefix(", ") or "as it is"
 
 
-def confounded(dag: Dag) -> bool:
+def _check_arrives(fit: CauseFit, name: str, state: State) -> None:
+    """Refuse to replace the state in which a node waits: it does not arrive."""
+    node = next((node for node in fit.leaf.moving if node.name == name), None)
+    if node is None or not isinstance(state, Mapping):
+        return
+    idle = [old for old in state if old in fit.states[name] and fit.states[name].index(old) not in node.arrivals]
+    if idle:
+        raise ArgumentError(
+            f"{name} = {idle[0]} never arrives, so that nothing would be replaced.",
+            hint=f"hold a state from the opening on: do({{{name!r}: {next(iter(state.values()))!r}}}).",
+        )
+
+
+def confounded(dag: Dag, *, among: tuple[str, ...] | None = None) -> bool:
     """Whether some latent cause moves two observed nodes, directly or through other latent ones.
+
+    Parameters
+    ----------
+    dag : Dag
+        The graph.
+    among : tuple of str, optional
+        Count these nodes and what leads to them; all by default.
 
     Examples
     --------
@@ -305,13 +372,14 @@ def confounded(dag: Dag) -> bool:
     >>> confounded(Dag.from_edges(["late -> mood -> churn"], latent=["mood"]))
     False
     """
+    matters = set(dag.nodes) if among is None else set(dag.ancestral(among))
     for hidden in dag.latent:
         found, todo = set(), list(dag.children(hidden))
         while todo:
             child = todo.pop()
             if child in dag.latent:
                 todo += dag.children(child)
-            else:
+            elif child in matters:
                 found.add(child)
         if len(found) > 1:
             return True
@@ -321,7 +389,7 @@ def confounded(dag: Dag) -> bool:
 def adjusting(fit: CauseFit, causes: tuple[str, ...], adjust: tuple[str, ...]) -> tuple[DiscreteNetwork, Outlasting]:
     """The adjustment formula as a network: what is adjusted for jointly, the causes given it, the leaf given both."""
     moving = {node.name for node in fit.network.moving}
-    if moving & {*causes, *adjust} or (moving & set(fit.network.dag.ancestors(OUTCOME))):
+    if causes and (moving & {*causes, *adjust} or moving & set(fit.network.dag.ancestors(OUTCOME))):
         raise ModelSupportError(
             f"a latent cause is drawn, and {sorted(moving)[0]} moves while the customer is at risk.",
             consequence="Adjusting for what moves needs the hazards of the network, and a hidden cause makes them no effects.",

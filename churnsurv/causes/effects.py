@@ -66,6 +66,10 @@ class Effect:
         The settings as they were given, ``None`` for no intervention.
     given : mapping of str to str
         Among whom.
+    later : bool
+        Whether it starts at a landmark, among those who lasted until then.
+    alone : str
+        The one way to churn that is asked about, where there are others; empty otherwise.
     """
 
     cause: str
@@ -85,11 +89,13 @@ class Effect:
     positivity: tuple[Positivity, ...]
     settings: tuple[State, State | None]
     given: Mapping[str, str]
+    later: bool = False
+    alone: str = ""
 
     @property
     def label(self) -> str:
-        """``identified`` or ``not identified``."""
-        return self.identification.status
+        """``identified`` or ``not identified``; from a landmark on ``counterfactual`` where identified."""
+        return "counterfactual" if self.later and self.identification.identified else self.identification.status
 
     def draws(self, measure: str = "risk_difference") -> FloatArray:
         """Posterior draws of a measure, shape (n_draws, n_segments).
@@ -135,10 +141,15 @@ class Effect:
         place = frame["segment"].map(self.segments.index)
         return frame.iloc[np.argsort(place.to_numpy(), kind="stable")].reset_index(drop=True)
 
+    def _told(self, segment: int) -> str:
+        """Label of a segment."""
+        found = self.identifications[segment]
+        return self.label if found.identified and self.identification.identified else found.status
+
     def sentence(self, ci_prob: float = 0.90) -> str:
         """The effect in words, with its label."""
         question = f"{self.cause} {self.to} rather than {self.versus}"
-        if self.label != "identified":
+        if not self.identification.identified:
             seen = ""
             if self.association is not None:
                 points = f"{100 * self.association.mean():+.1f} points"
@@ -146,12 +157,17 @@ class Effect:
             return f"{question}: {self.label}. {self.identification.reason}{seen}"
         adjusted = ", ".join(self.identification.adjustment_set or ()) or "nothing"
         thin = "".join(f" {part.sentence()}" for part in self.positivity if part.thin.any())
-        return f"{question}: {self.kept(ci_prob)} ({self.outcome}). Identified, adjusted for {adjusted}.{thin}"
+        label = "Counterfactual, among those who lasted until the landmark" if self.later else "Identified"
+        return f"{question}: {self.kept(ci_prob)} ({self.outcome}). {label}, adjusted for {adjusted}.{thin}"
 
     def kept(self, ci_prob: float = 0.90) -> str:
         """Customers kept of a thousand, in words, or lost where that is what the cause would do."""
         draws = self.draws("avoided_per_thousand")[:, 0]
         low, high = np.quantile(draws, [(1 - ci_prob) / 2, (1 + ci_prob) / 2])
+        if self.alone:
+            more = "fewer" if draws.mean() >= 0 else "more"
+            size = np.sort(np.abs([low, high])) if low * high > 0 else [low, high]
+            return f"{abs(draws.mean()):.0f} of 1,000 {more} leave by {self.alone}, {size[0]:.0f} to {size[1]:.0f}"
         if draws.mean() >= 0:
             return f"{draws.mean():.0f} of 1,000 customers kept, {low:.0f} to {high:.0f}"
         return f"{-draws.mean():.0f} of 1,000 customers more lost, {-high:.0f} to {-low:.0f}"
@@ -217,7 +233,7 @@ def estimate_effect(
     counted = [
         part
         for setting, words in ((first.settings, _words(to)), (second.settings, _words(versus)))
-        for part in count_positivity(fit.rows, setting, adjust, f"{cause} = {words}")
+        for part in count_positivity(fit.rows, setting, adjust, f"{cause} = {words}", given=given)
     ]
     return Effect(
         cause=cause,
@@ -237,6 +253,8 @@ def estimate_effect(
         positivity=tuple(counted),
         settings=(to, versus),
         given=dict(given or {}),
+        later=fit.rows.at_landmarks,
+        alone=fit.alone,
     )
 
 

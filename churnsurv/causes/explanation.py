@@ -13,6 +13,7 @@ from churnsurv._validate import check_ci_prob, check_count
 from churnsurv.causes.counterfactuals import Counterfactual, counterfactual
 from churnsurv.causes.customers import CustomerStates
 from churnsurv.causes.nodes import OUTCOME
+from churnsurv.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,6 +221,10 @@ def diagnose(
     """
     known, days = dict(given or {}), fit.horizon(horizon)
     nodes = [node.name for node in fit.network.static if node.name not in known]
+    if not nodes:
+        raise ArgumentError(
+            "every node is given: nothing is left to be diagnosed.", hint="leave some of them out of given."
+        )
     before = [fit.query(name, known, horizon=days, at=at).draws for name in nodes]
     after = [fit.query(name, {**known, OUTCOME: "yes"}, horizon=days, at=at).draws for name in nodes]
     among = "".join(f", {name} = {state}" for name, state in known.items())

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churnsurv._typing import FloatArray
+from churnsurv._validate import check_horizons
 from churnsurv.causes.inference.discrete_network import Answer, DiscreteNetwork
-from churnsurv.causes.nodes import OUTCOME
+from churnsurv.causes.nodes import AT_RISK, OUTCOME
 from churnsurv.causes.positivity import THIN
 from churnsurv.errors import HorizonError, ImpossibleEvidenceError, UnknownStateError
 from churnsurv.tables.churn import Silence
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from churnsurv.causes.state_tables import StateTable
     from churnsurv.tables.spells import SpellTable
 
+SUPPORT = 30
+"""Spells at risk below which no horizon is told."""
+
 CHURN_STATES = ("no", "yes")
 """States of the leaf at a horizon."""
-
-AT_RISK = "at risk"
-"""Name of the leaf that says whether nothing had happened by a later moment."""
 
 State = str | Mapping[str, str]
 """A state that is set; or states that are replaced: ``{">24h": "<4h"}``."""
@@ -77,6 +78,13 @@ class CauseFit:
         return self.clusters.n_draws
 
     @property
+    def alone(self) -> str:
+        """The way to churn that is asked about, where a contract has others too; empty otherwise."""
+        if isinstance(self.rows.schema.churn, Silence) or self.leaf.interest >= set(self.rows.causes):
+            return ""
+        return " or ".join(sorted(self.leaf.interest))
+
+    @property
     def outcome(self) -> str:
         """What ``churn`` at a horizon means, in words, with ``{}`` for the days."""
         churn = self.rows.schema.churn
@@ -98,13 +106,23 @@ class CauseFit:
             if not isinstance(churn, Silence):
                 raise HorizonError("no horizon is given.", hint="write horizon=60, in days.")
             horizon = churn.days
-        last = self.rows.schema.reach or float(self.leaf.breaks[-1])
-        if not 0 < horizon <= last:
+        (days,) = check_horizons(horizon)
+        if days > self.supported_until:
             raise HorizonError(
-                f"a horizon of {horizon:g} days lies outside (0, {last:g}], where this network has hazards.",
+                f"a horizon of {days:g} days lies beyond {self.supported_until:g}, up to where at least {SUPPORT} spells were"
+                " at risk and the periods reach.",
+                consequence="There the prior would answer, not the data.",
                 hint="ask for a shorter one, or learn with breaks= (landmarks: horizon=) that reach further.",
             )
-        return float(horizon)
+        return days
+
+    @cached_property
+    def supported_until(self) -> float:
+        """Days on the clock up to where thirty spells were at risk, or half of them if they are fewer than sixty."""
+        stops = np.sort(self.rows.stop[self.rows.ends])
+        kept = float(stops[-min(SUPPORT, max(len(stops) // 2, 1))])
+        # A whole unit, or the very end of landmarks' reach, may be missed by the last digits of a day.
+        return min(kept * (1 + 1e-9), self.rows.schema.reach or np.inf, float(self.leaf.breaks[-1]))
 
     def at_horizon(
         self, horizon: float | None = None, *, at: float = 0.0, fixed: Fixed | None = None
@@ -125,8 +143,9 @@ class CauseFit:
         days = self.horizon(horizon)
         key = (days, at, _hashable(fixed or {}))
         if key not in self._kept:
-            outlast, _ = replace(self.leaf, fixed=dict(fixed or {})).curve([days], at=at)
-            self._kept[key] = self._discrete(self.churned(outlast[..., 0]), self._at_risk(at, fixed or {}))
+            leaf = replace(self.leaf, fixed=dict(fixed or {}))
+            outlast, _ = leaf.curve([days], at=at)
+            self._kept[key] = _joined(self.opening, leaf, self.churned(outlast[..., 0]), _lasting(leaf, at))
         return self._kept[key]
 
     @cached_property
@@ -149,29 +168,9 @@ class CauseFit:
             self._adjusted[key] = adjusting(self, causes, adjust)
         return self._adjusted[key]
 
-    def _at_risk(self, at: float, fixed: Fixed) -> FloatArray | None:
-        """Probability that nothing at all has happened by ``at``, shape (n_draws, n_configurations)."""
-        if at == 0:
-            return None
-        everything = frozenset(table.event for table in self.leaf.hazards)
-        return replace(self.leaf, interest=everything, fixed=dict(fixed)).curve([at])[0][..., 0]
-
     def churned(self, outlast: FloatArray) -> FloatArray:
         """Probability of churn, from that of no event of interest: of a shop they are the same."""
         return outlast if isinstance(self.rows.schema.churn, Silence) else 1.0 - outlast
-
-    def _discrete(self, probability: FloatArray, at_risk: FloatArray | None) -> DiscreteNetwork:
-        """Put the leaf's probabilities, shape (n_draws, n_configurations), under the nodes' tables."""
-        opening, leaves = self.opening, {OUTCOME: probability}
-        if at_risk is not None:
-            leaves[AT_RISK] = at_risk
-        tables = {name: table.reshape(-1, *self.leaf.cards) for name, table in leaves.items()}
-        return DiscreteNetwork(
-            names=(*opening.names, *leaves),
-            states={**opening.states, **dict.fromkeys(leaves, CHURN_STATES)},
-            parents={**opening.parents, **dict.fromkeys(leaves, self.leaf.static)},
-            cpts={**opening.cpts, **{name: np.stack([1 - yes, yes], axis=-1) for name, yes in tables.items()}},
-        )
 
     def query(
         self,
@@ -211,10 +210,27 @@ class CauseFit:
         self.check_names((*targets, *known))
         if OUTCOME not in (*targets, *known) and horizon is None and at == 0:
             # Nothing is asked of the future: any horizon gives the same answer.
-            horizon = self.rows.schema.reach or float(self.leaf.breaks[-1])
+            horizon = self.supported_until
+        if not 0 <= at < np.inf:
+            raise HorizonError(f"at={at!r} is no time on the clock.", hint="write at=20, in days survived so far.")
         self.check_possible(known)
-        network = self.at_horizon(horizon, at=at)
+        network = self._seen((*targets, *known), horizon, at)
         return network.query(targets, {**known, AT_RISK: "yes"} if at > 0 else known)
+
+    def _seen(self, names: Sequence[str], horizon: float | None, at: float) -> DiscreteNetwork:
+        """A network from which associations of some nodes follow.
+
+        Where latent causes hide behind observed nodes, the drawing's tables multiplied are no joint distribution: then the
+        nodes that are asked about get one of their own, and the leaf is learnt given all of them.
+        """
+        from churnsurv.causes.doing import confounded
+
+        if not confounded(self.network.dag):
+            return self.at_horizon(horizon, at=at)
+        asked = tuple(node.name for node in self.network.static if node.name in names)
+        opening, leaf = self.adjusting((), asked)
+        probability = self.churned(leaf.curve([self.horizon(horizon)], at=at)[0][..., 0])
+        return _joined(opening, leaf, probability, _lasting(leaf, at))
 
     def do(self, settings: Mapping[str, State]) -> Doing:
         """Intervene: set causes from the spell's opening on, whatever would have brought them about.
@@ -328,17 +344,21 @@ class CauseFit:
             If two of them never meet at an opening, where ten spells or more would if they had nothing to do with each other.
         """
         opening = self.rows.codes[self.rows.opens]
-        single = {name: state for name, state in given.items() if isinstance(state, str) and name != OUTCOME}
+        single = {
+            name: (state,) if isinstance(state, str) else tuple(state)
+            for name, state in given.items()
+            if name != OUTCOME
+        }
         where = {
-            name: opening[:, self.rows.position(name)] == self.check_state(name, state)
-            for name, state in single.items()
+            name: np.isin(opening[:, self.rows.position(name)], [self.check_state(name, state) for state in states])
+            for name, states in single.items()
         }
         for (a, first), (b, second) in itertools.combinations(where.items(), 2):
             expected = first.sum() * second.sum() / len(opening)
             if expected >= THIN and not (first & second).any():
                 raise ImpossibleEvidenceError(
-                    f"{a} = {single[a]} and {b} = {single[b]} never meet in {len(opening):,} spells; {expected:,.0f} would if"
-                    " they had nothing to do with each other.",
+                    f"{a} = {' or '.join(single[a])} and {b} = {' or '.join(single[b])} never meet in {len(opening):,} spells;"
+                    f" {expected:,.0f} would if they had nothing to do with each other.",
                     consequence="The answer would be the prior's, about customers who cannot be.",
                     hint="leave one of them out of given.",
                 )
@@ -349,6 +369,27 @@ class CauseFit:
             f"CauseFit({len(self.rows.nodes)} causes of {OUTCOME}, {int(self.rows.opens.sum()):,} spells of "
             f"{self.rows.n_customers:,} customers, {self.n_draws:,} draws)"
         )
+
+
+def _lasting(leaf: Outlasting, at: float) -> FloatArray | None:
+    """Probability that nothing at all has happened by ``at``, shape (n_draws, n_configurations)."""
+    if at == 0:
+        return None
+    return replace(leaf, interest=frozenset(table.event for table in leaf.hazards)).curve([at])[0][..., 0]
+
+
+def _joined(
+    opening: DiscreteNetwork, leaf: Outlasting, probability: FloatArray, at_risk: FloatArray | None
+) -> DiscreteNetwork:
+    """Put the leaf's probabilities, shape (n_draws, n_configurations), under the nodes' tables."""
+    leaves = {OUTCOME: probability} if at_risk is None else {OUTCOME: probability, AT_RISK: at_risk}
+    tables = {name: table.reshape(-1, *leaf.cards) for name, table in leaves.items()}
+    return DiscreteNetwork(
+        names=(*opening.names, *leaves),
+        states={**opening.states, **dict.fromkeys(leaves, CHURN_STATES)},
+        parents={**opening.parents, **dict.fromkeys(leaves, leaf.static)},
+        cpts={**opening.cpts, **{name: np.stack([1 - yes, yes], axis=-1) for name, yes in tables.items()}},
+    )
 
 
 def _hashable(value: object) -> object:

@@ -14,8 +14,8 @@ from churnsurv.causes.rows import CauseRows
 from churnsurv.errors import NetworkSizeError, NoEventsError
 from churnsurv.models.configuration_hazard import ConfigurationHazardModel, log_linear_design
 
-MAX_HAZARDS = 1 << 27
-"""Hazards in all draws together; one gigabyte."""
+MAX_HAZARDS = 1 << 24
+"""Hazards in all draws together: 128 MB, of which learning holds about ten arrays at a time."""
 
 _LEVEL_SD, _PERIOD_SD, _EFFECT_SD = 5.0, 1.5, 1.0
 

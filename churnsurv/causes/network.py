@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAX_NODES = 12
 """Observed causes a network may have."""
 
+_AT_OPENING = 1e-3
+"""Prior count of the states of a node that moves at the opening: where all are not known yet, they stay so."""
+
 
 @dataclass(frozen=True, init=False, eq=False)
 class CauseNetwork:
@@ -220,6 +223,7 @@ class CauseNetwork:
         inside = {node.name for node in moving}
         known = {name for name in parents if name not in inside}
         for node in moving:
+            known |= set(node.initial.parents)
             for table in node.arrivals.values():
                 known |= set(table.parents) - inside
         static = tuple(node.name for node in self.nodes if node.name in known)
@@ -234,6 +238,11 @@ class CauseNetwork:
     def interest(self, rows: CauseRows) -> frozenset[str]:
         """Events that the leaf is about."""
         if self.cause is not None:
+            if rows.causes[0] == "return" and self.cause in rows.causes[1:]:
+                raise ArgumentError(
+                    f"cause={self.cause!r}: churn of a shop is that nobody returns; a {self.cause} is one way to it.",
+                    hint="leave cause= out: closures compete with the return, and count as no return.",
+                )
             if self.cause not in rows.causes:
                 raise ArgumentError(f"there is no event {self.cause!r}.", hint=f"events are: {', '.join(rows.causes)}.")
             return frozenset({self.cause})
@@ -243,12 +252,16 @@ class CauseNetwork:
         self, rows: CauseRows, clusters: Clusters, parents: Sequence[str], rng: np.random.Generator
     ) -> Iterable[HazardTable]:
         interest = self.interest(rows)
+        seen = np.isin(rows.event, [k + 1 for k, event in enumerate(rows.causes) if event in interest])
+        if not (seen & (rows.stop <= rows.schema.breaks[-1])).any():
+            raise NoEventsError(
+                f"there is not one {' or '.join(sorted(interest))} within {rows.schema.breaks[-1]:g} days.",
+                hint="use a longer window, or breaks that reach further.",
+            )
         for k, event in enumerate(rows.causes):
-            happened = rows.event == k + 1
+            happened = (rows.event == k + 1) & (rows.stop <= rows.schema.breaks[-1])
             if happened.any():
                 yield learn_hazard(rows, clusters, parents, event, happened, model=self.model, rng=rng)
-            elif event in interest and len(interest) == 1:
-                raise NoEventsError(f"there is not one {event}.", hint="use a longer window.")
 
     def _moving(
         self, rows: CauseRows, clusters: Clusters, parents: Sequence[str], rng: np.random.Generator
@@ -260,11 +273,26 @@ class CauseNetwork:
             if name in {node.name for node in self.moving} and name not in wanted:
                 wanted.add(name)
                 todo += self.parents(name)
-        return tuple(
-            _learn_arrivals(rows, clusters, node, self.parents(node.name), self.model, rng)
-            for node in self.moving
-            if node.name in wanted
-        )
+        return tuple(self._learn_arrivals(rows, clusters, node, rng) for node in self.moving if node.name in wanted)
+
+    def _learn_arrivals(self, rows: CauseRows, clusters: Clusters, node: Node, rng: np.random.Generator) -> MovingNode:
+        """States of a node at the opening, and rates at which they become known, by what has become known before."""
+        k, parents = rows.position(node.name), self.parents(node.name)
+        code = rows.codes[:, k].astype(np.int64)
+        same = (rows.customer[1:] == rows.customer[:-1]) & ~rows.opens[1:] & (rows.start[1:] == rows.stop[:-1])
+        goes_on = np.append(same, False) & (rows.event == 0) & (rows.stop <= rows.schema.breaks[-1])
+        following = np.append(code[1:], -1)
+        arrivals = {}
+        for state in range(len(rows.states[k])):
+            happened = goes_on & (following == state) & (code != state)
+            if happened.any():
+                arrivals[state] = learn_hazard(
+                    rows, clusters, (node.name, *parents), f"{node.name} = {rows.states[k][state]}", happened,
+                    model=self.model, rng=rng, at_risk=code != state,
+                )  # fmt: skip
+        known = tuple(name for name in parents if name not in {one.name for one in self.moving})
+        initial = learn_states(rows, clusters, node.name, known, concentration=_AT_OPENING, rng=rng)
+        return MovingNode(node.name, len(rows.states[k]), initial, arrivals)
 
     def __repr__(self) -> str:
         """Print the arrows."""
@@ -320,29 +348,3 @@ def _check_states(rows: CauseRows) -> None:
                 consequence="What never differs explains nothing.",
                 hint="leave the node out, or cut it elsewhere.",
             )
-
-
-def _learn_arrivals(
-    rows: CauseRows,
-    clusters: Clusters,
-    node: Node,
-    parents: Sequence[str],
-    model: ConfigurationHazardModel,
-    rng: np.random.Generator,
-) -> MovingNode:
-    """Rates at which the states of a node become known, by what has become known before."""
-    k = rows.position(node.name)
-    code = rows.codes[:, k].astype(np.int64)
-    same = (rows.customer[1:] == rows.customer[:-1]) & ~rows.opens[1:] & (rows.start[1:] == rows.stop[:-1])
-    goes_on = np.append(same, False) & (rows.event == 0)
-    following = np.append(code[1:], -1)
-    opening = np.bincount(code[rows.opens], minlength=len(rows.states[k]))
-    arrivals = {}
-    for state in range(len(rows.states[k])):
-        happened = goes_on & (following == state) & (code != state)
-        if happened.any():
-            arrivals[state] = learn_hazard(
-                rows, clusters, (node.name, *parents), f"{node.name} = {rows.states[k][state]}", happened,
-                model=model, rng=rng, at_risk=code != state,
-            )  # fmt: skip
-    return MovingNode(node.name, len(rows.states[k]), int(opening.argmax()), arrivals)

@@ -13,6 +13,9 @@ from churnsurv.tables.schema import PatternColumn, bin_labels
 OUTCOME = "churn"
 """Name of the leaf."""
 
+AT_RISK = "at risk"
+"""Name of the leaf that says whether nothing had happened by a later moment."""
+
 COIN = "random common cause"
 """Name of the node that a refutation adds; it does not count against the limit."""
 
@@ -119,6 +122,12 @@ class Node:
         position : tuple of int
             State of each level of the column.
         """
+        if column.edges is not None and not self.cuts:
+            raise BreaksError(
+                f"node {self.name!r} is a number, and it has no cuts.",
+                column=self.name,
+                hint=f"write Node({self.name!r}, …, cuts=[…]): k cuts make k + 1 states.",
+            )
         missing = self.missing or column.blank
         known = [label for label in column.labels if label != column.blank]
         if self.labels:
@@ -145,7 +154,7 @@ class Node:
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name.strip() or name != name.strip():
         raise ArgumentError(f"{name!r} is no name of a node.", hint='write Node("support_wait", …).')
-    if name.casefold() == OUTCOME:
+    if name.casefold() in (OUTCOME, AT_RISK):
         raise ArgumentError(
             f"a node is called {name!r}, the name of the leaf.", hint="the leaf is there already; name the cause."
         )

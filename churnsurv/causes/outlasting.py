@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from churnsurv._typing import FloatArray, IntArray
 from churnsurv.causes.hazard_tables import HazardTable
+from churnsurv.causes.state_tables import StateTable
 from churnsurv.errors import HorizonError
 from churnsurv.hazards.markov import occupancy
 
@@ -30,15 +32,15 @@ class MovingNode:
         Name.
     n_states : int
         Number of states.
-    initial : int
-        State in which every spell opens: not yet known.
+    initial : StateTable
+        States in which spells open, by what is known then: not yet known, but for facts that come at once.
     arrivals : dict of int to HazardTable
         Rate at which each state is entered; the node itself is the first parent. States that are never entered are absent.
     """
 
     name: str
     n_states: int
-    initial: int
+    initial: StateTable
     arrivals: Mapping[int, HazardTable]
 
 
@@ -151,7 +153,7 @@ class Outlasting:
     def _curve(
         self, rows: IntArray, times: Sequence[float], at: float, state: Mapping[str, int]
     ) -> tuple[FloatArray, FloatArray]:
-        here = self._opening(len(rows))
+        here = self._opening(rows)
         if at > 0:
             for _, j, days in _stretches(self.breaks, 0.0, [at]):
                 here, _ = occupancy(here, self._rates(rows, j), days)
@@ -168,16 +170,27 @@ class Outlasting:
             outlast[..., k], days_without[..., k] = here.sum(axis=-1), spent
         return outlast, days_without
 
-    def _opening(self, n: int) -> FloatArray:
-        """Everybody in the state in which spells open, or in the one that is held; last comes: ended otherwise."""
-        here = np.zeros((self.n_draws, n, int(np.prod(self.shape)) + 1))
-        place = [self._start(node) for node in self.moving]
-        here[..., int(np.ravel_multi_index(place, self.shape)) if place else 0] = 1.0
-        return here
+    def _opening(self, rows: IntArray) -> FloatArray:
+        """Where spells open, or the state that is held; last comes: ended otherwise."""
+        joint = np.ones((self.n_draws, len(rows), 1))
+        for node in self.moving:
+            joint = (joint[..., :, None] * self._start(node, rows)[..., None, :]).reshape(self.n_draws, len(rows), -1)
+        return np.concatenate([joint, np.zeros((self.n_draws, len(rows), 1))], axis=-1)
 
-    def _start(self, node: MovingNode) -> int:
-        held = self.fixed.get(node.name)
-        return node.initial if held is None or isinstance(held, Mapping) else held
+    def _start(self, node: MovingNode, rows: IntArray) -> FloatArray:
+        """Probability of each state of one node at the opening, shape (n_draws, n_rows, n_states)."""
+        held = self.fixed.get(node.name, {})
+        if not isinstance(held, Mapping):
+            return np.broadcast_to(np.arange(node.n_states) == held, (self.n_draws, len(rows), node.n_states)) * 1.0
+        states = np.unravel_index(rows, self.cards) if self.cards else ()
+        where: tuple[Any, ...] = tuple(states[self.static.index(name)] for name in node.initial.parents)
+        index: tuple[Any, ...] = (slice(None), *where)
+        found = np.asarray(node.initial.cpt[index])
+        natural = np.broadcast_to(found if where else found[:, None, :], (self.n_draws, len(rows), node.n_states))
+        moved = np.zeros_like(natural)
+        for state in range(node.n_states):
+            moved[..., held.get(state, state)] += natural[..., state]
+        return moved
 
     def _seen(self, here: FloatArray, state: Mapping[str, int]) -> FloatArray:
         keep = np.ones(self.shape, bool)

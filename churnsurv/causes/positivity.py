@@ -92,9 +92,17 @@ class Positivity:
 
 
 def count_positivity(
-    rows: CauseRows, settings: Mapping[str, State], adjust: Sequence[str], setting: str
+    rows: CauseRows,
+    settings: Mapping[str, State],
+    adjust: Sequence[str],
+    setting: str,
+    *,
+    given: Mapping[str, str] | None = None,
 ) -> tuple[Positivity, ...]:
     """Count the spells behind an intervention.
+
+    Where a state is set for everybody, every configuration needs spells in it. Where states are replaced, those that hold
+    somebody to be moved need spells in the state they are moved to.
 
     Parameters
     ----------
@@ -106,6 +114,8 @@ def count_positivity(
         Nodes known at the opening that are adjusted for or given.
     setting : str
         In words.
+    given : mapping of str to str, optional
+        States of nodes: only their spells are counted.
 
     Returns
     -------
@@ -113,50 +123,78 @@ def count_positivity(
         Of what is known at the opening, if any of it is set; then one for each node that moves.
     """
     moving = [name for name in settings if rows.nodes[rows.position(name)].moves]
+    known = [name for name in adjust if name not in settings and not rows.nodes[rows.position(name)].moves]
+    inside = np.ones(len(rows), bool)
+    for name, state in (given or {}).items():
+        k = rows.position(name)
+        inside &= rows.codes[:, k] == rows.states[k].index(state)
     found = []
     static = {name: state for name, state in settings.items() if name not in moving}
     if static:
-        found.append(_at_opening(rows, static, [name for name in adjust if name not in static], setting))
-    found += [_on_the_way(rows, name, settings[name], setting) for name in moving]
+        chosen = np.flatnonzero(rows.begins & inside)
+        found.append(
+            _counted(rows, static, chosen, rows.configuration(known, chosen), _texts(rows, known), known, setting)
+        )
+    chosen = np.flatnonzero(inside)
+    found += [_on_the_way(rows, name, settings[name], chosen, known, setting) for name in moving]
     return tuple(found)
 
 
-def _inside(rows: CauseRows, name: str, state: State, where: IntArray) -> BoolArray:
-    """Rows that already are where the intervention would put them."""
-    k = rows.position(name)
-    codes = rows.codes[where, k]
-    if isinstance(state, str):
-        return np.asarray(codes == rows.states[k].index(state))
-    leaves = [rows.states[k].index(old) for old, new in state.items() if old != new]
-    return np.asarray(~np.isin(codes, leaves))
-
-
-def _at_opening(rows: CauseRows, settings: Mapping[str, State], adjust: Sequence[str], setting: str) -> Positivity:
-    opening = np.flatnonzero(rows.opens)
-    key = rows.configuration(adjust, opening)
-    inside = np.ones(len(opening), bool)
-    for name, state in settings.items():
-        inside &= _inside(rows, name, state, opening)
-    states = [rows.states[rows.position(name)] for name in adjust]
-    n = int(np.prod([len(several) for several in states], dtype=np.int64))
-    texts = tuple(
-        ", ".join(f"{name} = {state}" for name, state in zip(adjust, several, strict=True))
+def _texts(rows: CauseRows, names: Sequence[str]) -> list[str]:
+    """Configurations of some nodes in words, the last one fastest."""
+    states = [rows.states[rows.position(name)] for name in names]
+    return [
+        ", ".join(f"{name} = {state}" for name, state in zip(names, several, strict=True))
         for several in itertools.product(*states)
-    )
-    return Positivity(
-        setting, tuple(adjust), texts, np.bincount(key, minlength=n), np.bincount(key[inside], minlength=n)
-    )
+    ]
 
 
-def _on_the_way(rows: CauseRows, name: str, state: State, setting: str) -> Positivity:
-    """Stretches at risk in each period, and those in the states that are held."""
-    breaks = rows.schema.breaks
-    everybody = np.arange(len(rows))
-    inside = _inside(rows, name, state, everybody)
-    texts, n_rows, n_set = [], [], []
-    for low, high in itertools.pairwise(breaks):
-        here = (rows.start < high) & (rows.stop > low)
-        texts.append(f"days {low:g} to {high:g}")
-        n_rows.append(int(here.sum()))
-        n_set.append(int((here & inside).sum()))
-    return Positivity(setting, ("period",), tuple(texts), np.array(n_rows, np.int64), np.array(n_set, np.int64))
+def _counted(
+    rows: CauseRows,
+    settings: Mapping[str, State],
+    chosen: IntArray,
+    key: IntArray,
+    texts: Sequence[str],
+    names: Sequence[str],
+    setting: str,
+) -> Positivity:
+    """Rows by configuration, and those in the states to which others are moved; the scarcest of several settings."""
+    n = len(texts)
+    total, least = np.zeros(n, np.int64), np.full(n, np.iinfo(np.int64).max)
+    for name, state in settings.items():
+        k = rows.position(name)
+        codes = rows.codes[chosen, k]
+        moves = {rows.states[k].index(a): rows.states[k].index(b) for a, b in _pairs(rows.states[k], state)}
+        for target in sorted(set(moves.values())):
+            leaving = np.isin(codes, [old for old, new in moves.items() if new == target])
+            here = np.bincount(key[codes == target], minlength=n)
+            concerned = np.bincount(key[leaving], minlength=n) > 0
+            concerned |= (here > 0) & isinstance(state, str)
+            total = np.where(concerned, np.bincount(key, minlength=n), total)
+            least = np.where(concerned, np.minimum(least, here), least)
+    return Positivity(setting, tuple(names), tuple(texts), total, np.where(total > 0, least, 0))
+
+
+def _pairs(states: Sequence[str], state: State) -> list[tuple[str, str]]:
+    """Which state becomes which."""
+    if isinstance(state, str):
+        return [(old, state) for old in states if old != state]
+    return [(old, new) for old, new in state.items() if old != new]
+
+
+def _on_the_way(
+    rows: CauseRows, name: str, state: State, chosen: IntArray, known: Sequence[str], setting: str
+) -> Positivity:
+    """Stretches at risk by period and configuration, and those in the states that are held, or replaced by."""
+    breaks, k = rows.schema.breaks, rows.position(name)
+    blank = int(np.bincount(rows.codes[rows.opens, k], minlength=len(rows.states[k])).argmax())
+    where, key, texts = [], [], []
+    inner = _texts(rows, known)
+    for j, (low, high) in enumerate(itertools.pairwise(breaks)):
+        here = chosen[(rows.start[chosen] < high) & (rows.stop[chosen] > low)]
+        if not isinstance(state, str):
+            here = here[rows.codes[here, k] != blank]  # who waits is not replaced
+        where.append(here)
+        key.append(j * len(inner) + rows.configuration(known, here))
+        texts += [f"days {low:g} to {high:g}" + (f", {text}" if text else "") for text in inner]
+    return _counted(rows, {name: state}, np.concatenate(where), np.concatenate(key), texts, ("period", *known), setting)

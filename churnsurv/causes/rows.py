@@ -10,8 +10,8 @@ import numpy as np
 
 from churnsurv._typing import BoolArray, FloatArray, IntArray
 from churnsurv.causes.nodes import Node
-from churnsurv.errors import CellMismatchError, EmptyDataError, ModelSupportError
-from churnsurv.tables.cells import Unallocated
+from churnsurv.errors import BreaksError, CellMismatchError, EmptyDataError, ModelSupportError
+from churnsurv.tables.cells import Unallocated, common_schema
 from churnsurv.tables.episodes import Episodes
 from churnsurv.tables.periods import PeriodTable
 from churnsurv.tables.schema import CellSchema
@@ -90,6 +90,12 @@ class CauseRows:
             If no spell was seen from its opening on.
         """
         _check_table(periods, nodes)
+        if periods.breaks[0] > 0:
+            raise BreaksError(
+                f"breaks begin at {periods.breaks[0]:g} days: what happens before is in no period.",
+                consequence="An intervention starts at the opening; without the first days there is no curve from there on.",
+                hint=f"write breaks=[0, {periods.breaks[0]:g}, …].",
+            )
         episodes = Episodes.from_periods(periods, bins={node.name: node.edges for node in nodes if node.cuts})
         found = [node.states_of(episodes.schema.column(node.name)) for node in nodes]
         codes = np.empty((len(episodes), len(nodes)), np.int16)
@@ -134,6 +140,17 @@ class CauseRows:
     def n_customers(self) -> int:
         """Number of customers."""
         return int(self.customer[-1]) + 1
+
+    @property
+    def begins(self) -> BoolArray:
+        """First row of each stretch at risk, seen from the opening or not."""
+        goes_on = (self.customer[1:] == self.customer[:-1]) & ~self.opens[1:] & (self.start[1:] == self.stop[:-1])
+        return np.concatenate([[True], ~goes_on])
+
+    @property
+    def ends(self) -> BoolArray:
+        """Last row of each stretch at risk."""
+        return np.append(self.begins[1:], True)
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -184,22 +201,17 @@ class CauseRows:
         """
         if not isinstance(other, CauseRows):
             return NotImplemented
-        for name in ("churn", "breaks", "as_of", "timezone", "reach"):
-            if getattr(self.schema, name) != getattr(other.schema, name):
-                raise CellMismatchError(
-                    f"the two tables have different {name}: {getattr(self.schema, name)} and {getattr(other.schema, name)}.",
-                    consequence="Their sums would mix different questions.",
-                    hint="build both with the same definition, breaks and nodes.",
-                )
         if self.nodes != other.nodes:
             raise CellMismatchError(
                 f"the two tables have different nodes: {', '.join(self.names)} and {', '.join(other.names)}.",
                 hint="build both with the same nodes.",
             )
+        schema = common_schema(self.schema, other.schema)[0]
         states = tuple(_union(node, a, b) for node, a, b in zip(self.nodes, self.states, other.states, strict=True))
         both = [_recoded(rows, states) for rows in (self, other)]
         return replace(
             self,
+            schema=schema,
             states=states,
             codes=np.concatenate(both),
             customer=np.concatenate([self.customer, other.customer + self.n_customers]),

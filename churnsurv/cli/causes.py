@@ -54,8 +54,9 @@ def write_causes(study: CauseStudy, folder: Path) -> dict[str, Path]:
     files["diagnosis.csv"] = write_csv(study.diagnosis.frame(), folder / "diagnosis.csv")
     if study.explanation is not None:
         files["explanations.csv"] = write_csv(study.explanation.frame(), folder / "explanations.csv")
-    network = study.fit.at_horizon(study.horizon)
-    files["network.bif"] = write_text(write_bif(network), folder / "network.bif")
+    if not study.fit.network.dag.latent:  # tables around a hidden cause are no joint distribution
+        network = study.fit.at_horizon(study.horizon)
+        files["network.bif"] = write_text(write_bif(network), folder / "network.bif")
     return files
 
 
@@ -83,7 +84,7 @@ def _worth(study: CauseStudy) -> Table:
     for name, effect in study.worth.items():
         best = sorted(set(cast("Mapping[str, str]", effect.settings[0]).values()))[0]
         told, why = "–", effect.identification.reason
-        if effect.label == "identified":
+        if effect.identification.identified:
             low, high = np.quantile(effect.draws("avoided_per_thousand")[:, 0], [0.05, 0.95])
             told, why = f"{low:.0f} to {high:.0f}", ", ".join(effect.identification.adjustment_set or ()) or "nothing"
         cells = (name, best, told, effect.label, why)

@@ -14,8 +14,11 @@ from churnsurv.errors import ArgumentError, NoEventsError
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-_GRID = np.geomspace(0.02, 2.0, 25)
-"""Standard deviations of the cells' own factors that are weighed against each other."""
+_GRID = np.geomspace(0.04, 4.0, 25)
+"""Standard deviations of the cells' own factors that are weighed against each other, as multiples of their prior's scale."""
+
+_FEW = 5
+"""Clusters in a cell below which their weights say too little of its spread: they cancel where there is one."""
 
 _STEPS = 60
 _CLOSE = 1e-9
@@ -110,11 +113,12 @@ class ConfigurationHazardModel:
         prior = _Prior(np.asarray(mean, float), 1.0 / np.asarray(sd, float) ** 2)
         seen = np.flatnonzero(spent > 0)
         cells = _Cells(total[seen], spent[seen], np.ascontiguousarray(design[seen]))
-        share, modes = _weigh_deviations(cells, prior, self.deviation_sd)
-        deviation = _draw_deviation(share, n_draws, generator)
+        grid = _GRID * self.deviation_sd
+        share, modes = _weigh_deviations(cells, prior, grid)
+        deviation = _draw_deviation(share, grid, n_draws, generator)
         own = generator.standard_gamma(np.broadcast_to(deviation[:, None] ** -2, (n_draws, len(total))))
-        weighed = (events.T @ weights.T).T, (exposure.T @ weights.T).T
-        start = modes[np.argmin(np.abs(_GRID[None, :] - deviation[:, None]), axis=1)]
+        weighed = _weighed(events, exposure, weights, generator)
+        start = modes[np.argmin(np.abs(grid[None, :] - deviation[:, None]), axis=1)]
         inside = weighed[0][:, seen], weighed[1][:, seen]
         coefficients = _refit(cells, prior, inside, own[:, seen], deviation, start, generator)
         kappa = deviation[:, None] ** -2
@@ -143,6 +147,18 @@ class ConfigurationHazardFit:
     deviation: FloatArray
     n_events: FloatArray
     exposure: FloatArray
+
+
+def _weighed(
+    events: csr_array[Any], exposure: csr_array[Any], weights: FloatArray, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Events and exposure of each draw; in cells of a few clusters each event has a weight of its own."""
+    drawn, spent = np.array((events.T @ weights.T).T), np.array((exposure.T @ weights.T).T)
+    few = np.flatnonzero(np.diff(exposure.tocsc().indptr) < _FEW)
+    total = np.asarray(events.sum(axis=0)).ravel()[few]
+    drawn[:, few] = rng.standard_gamma(np.broadcast_to(total, (len(weights), len(few))))
+    spent[:, few] = np.asarray(exposure.sum(axis=0)).ravel()[few]
+    return drawn, spent
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,26 +209,26 @@ def _mode(cells: _Cells, prior: _Prior, kappa: float, start: FloatArray) -> tupl
     return theta, curvature
 
 
-def _weigh_deviations(cells: _Cells, prior: _Prior, scale: float) -> tuple[FloatArray, FloatArray]:
+def _weigh_deviations(cells: _Cells, prior: _Prior, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Posterior weight of each standard deviation on the grid, by Laplace's method in the rest, and the modes."""
     theta = prior.mean.copy()
-    found, modes = np.zeros(len(_GRID)), np.zeros((len(_GRID), len(theta)))
-    for k, deviation in enumerate(_GRID):
+    found, modes = np.zeros(len(grid)), np.zeros((len(grid), len(theta)))
+    for k, deviation in enumerate(grid):
         theta, curvature = _mode(cells, prior, deviation**-2.0, theta)
         modes[k] = theta
         found[k] = (
             cells.log_density(theta, deviation**-2.0)
             - 0.5 * float(prior.precision @ (theta - prior.mean) ** 2)
             - 0.5 * float(np.linalg.slogdet(curvature)[1])
-            - 0.5 * (deviation / scale) ** 2
+            - 0.5 * _GRID[k] ** 2
         )
     return np.exp(found - found.max()), modes
 
 
-def _draw_deviation(density: FloatArray, n_draws: int, rng: np.random.Generator) -> FloatArray:
+def _draw_deviation(density: FloatArray, grid: FloatArray, n_draws: int, rng: np.random.Generator) -> FloatArray:
     """Draws by the inverse of the distribution function of a density that is linear between the points of the grid."""
-    area = np.concatenate([[0.0], np.cumsum(np.diff(_GRID) * (density[1:] + density[:-1]) / 2)])
-    return np.asarray(np.interp(rng.random(n_draws) * area[-1], area, _GRID))
+    area = np.concatenate([[0.0], np.cumsum(np.diff(grid) * (density[1:] + density[:-1]) / 2)])
+    return np.asarray(np.interp(rng.random(n_draws) * area[-1], area, grid))
 
 
 def _refit(

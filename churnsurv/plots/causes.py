@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from churnsurv.plots.cause_layout import Layout, is_bend, lay_out
+from churnsurv.causes.nodes import OUTCOME
+from churnsurv.plots.cause_layout import Arrangement, Point, arrange
 from churnsurv.plots.labels import clean_text
 from churnsurv.plots.style import BLUE, GRID, INK, MUTED, NARROW, VERMILION, WIDE, finish, layered
 
@@ -18,31 +21,34 @@ if TYPE_CHECKING:
     from churnsurv.causes.effects import Effect
     from churnsurv.causes.network import CauseNetwork
 
-Point = tuple[float, float]
-
-_BOX: Final = (128.0, 46.0)
-_ROW: Final = 68.0
-_GAP: Final = 34.0
-_PASS: Final = 22.0
-_SIDE: Final = 10.0
-_NARROWEST: Final = 72.0
+_LOW: Final = 46.0
+_HIGH: Final = 60.0
+_LINE: Final = 14.0
+_BOLD: Final = 12.0
+_SMALL: Final = 11.0
+_MARGIN: Final = 5.0
 _HEAD: Final = 7.0
-_LONGEST: Final = 20
-LEAF: Final = "churn"
+_ELLIPSIS: Final = "…"
+_WIDTHS: Final = (("ijlI.,:;!|'()[]/ ", 0.31), ('ftr-"', 0.37), ("mwMW%@…", 0.95), ("ABCDEFGHKNOPQRUVXY&", 0.74))
+"""Widths of the letters of Helvetica Bold in ems, rounded up; of all others 0.62."""
 
 
 @dataclass(frozen=True, eq=False)
 class CausePicture:
-    """Boxes and arrows in pixels.
+    """Boxes, words and arrows in pixels, from the upper left corner.
 
     Parameters
     ----------
     boxes : DataFrame
-        ``node, x, y, name, told, kind`` (``cause``, ``moves``, ``latent``, ``churn``), ``label`` of the effect.
+        ``node, x, y, name, told, kind, label``: middle of each box; the name as far as it fits, its lines separated by
+        line breaks; what is told under it, empty for nothing; ``cause``, ``moves``, ``latent`` or ``churn``; and the label
+        of its effect, empty without one.
+    lines : DataFrame
+        ``node, x, y, text, role, label``: each line of text, a ``name`` or what is ``told``.
     arrows : DataFrame
         ``arrow, order, x, y, hidden``: points of each arrow in order; ``hidden`` where it comes from a latent cause.
     heads : DataFrame
-        ``x, y, angle, hidden``: tips of the arrows, degrees clockwise from up.
+        ``x, y, angle, hidden``: heads of the arrows, degrees clockwise from up. Arrows that share an end share the head.
     box : (float, float)
         Width and height of a box.
     width, height : float
@@ -50,6 +56,7 @@ class CausePicture:
     """
 
     boxes: pd.DataFrame
+    lines: pd.DataFrame
     arrows: pd.DataFrame
     heads: pd.DataFrame
     box: Point
@@ -69,7 +76,7 @@ def causes_data(
     effects : mapping of str to Effect, optional
         By cause; see :func:`~churnsurv.causes.effects.improvements`.
     width : int
-        Width in pixels; on a phone causes stand above their effects.
+        Width in pixels; on a phone, and where layers are too many, causes stand above their effects.
 
     Returns
     -------
@@ -78,115 +85,132 @@ def causes_data(
     """
     import pandas as pd
 
-    dag, told = network.dag, dict(effects or {})
-    drawn = lay_out(dag.order, dag.edges)
-    upright = width <= NARROW
-    places, box, high = _upright(drawn, width) if upright else _sideways(drawn, width)
-    moving = {node.name for node in network.moving}
+    dag, worth = network.dag, dict(effects or {})
+    kinds = {name: _kind(name, network) for name in dag.order}
+
+    def arranged(high: float) -> Arrangement:
+        return arrange(
+            dag.order, dag.edges, width=width, high=high, upright=width <= NARROW, apart=dag.latent,
+        )  # fmt: skip
+
+    found = arranged(_LOW)
+    room = found.box[0] - 2 * _MARGIN
+    names = {name: _lines(name, room) for name in dag.order}
+    told = {name: _told(worth.get(name), kinds[name], room) for name in dag.order}
+    if any(len(several) + bool(told[name]) > 2 for name, several in names.items()):
+        found = arranged(_HIGH)
     boxes = [
         {
             "node": name,
-            "x": places[name][0],
-            "y": places[name][1],
-            "name": clean_text(name, longest=_LONGEST),
-            "told": _told(told.get(name)),
-            "kind": _kind(name, dag.latent, moving),
-            "label": told[name].label if name in told else "",
+            "x": found.places[name][0],
+            "y": found.places[name][1],
+            "name": "\n".join(names[name]),
+            "told": told[name],
+            "kind": kinds[name],
+            "label": worth[name].label if name in worth else "",
         }
         for name in dag.order
     ]
-    lines, heads = [], []
-    for k, (edge, chain) in enumerate(drawn.arrows.items()):
-        inner = [point for bend in chain[1:-1] for point in _through(places[bend], box, upright)]
-        start = _border(places[edge[0]], (inner or [places[edge[1]]])[0], box, 0.0)
-        tip = _border(places[edge[1]], (inner or [places[edge[0]]])[-1], box, 3.0)
-        points = [start, *inner, tip]
-        hidden = edge[0] in dag.latent
-        lines += [{"arrow": k, "order": i, "x": x, "y": y, "hidden": hidden} for i, (x, y) in enumerate(points)]
-        angle = math.degrees(math.atan2(tip[0] - points[-2][0], points[-2][1] - tip[1]))
-        heads.append({"x": tip[0], "y": tip[1], "angle": angle, "hidden": hidden})
     return CausePicture(
-        pd.DataFrame(boxes),
+        pd.DataFrame(boxes), pd.DataFrame(_texts(boxes)), *_arrows(found, dag.latent), found.box, float(width), found.height
+    )  # fmt: skip
+
+
+def _texts(boxes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Place the lines of each box, centred together."""
+    found = []
+    for box in boxes:
+        several = [(text, "name") for text in box["name"].split("\n")] + [(box["told"], "told")] * bool(box["told"])
+        for i, (text, role) in enumerate(several):
+            down = (i - (len(several) - 1) / 2) * _LINE + (role == "told") * 2.0
+            found.append(
+                {
+                    "node": box["node"], "x": box["x"], "y": box["y"] + down, "text": text, "role": role,
+                    "label": box["label"],
+                }
+            )  # fmt: skip
+    return found
+
+
+def _arrows(found: Arrangement, latent: frozenset[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
+    lines = [
+        {"arrow": k, "order": i, "x": x, "y": y, "hidden": edge[0] in latent}
+        for k, (edge, points) in enumerate(found.arrows.items())
+        for i, (x, y) in enumerate(points)
+    ]
+    heads = [
+        {"x": points[-1][0], "y": points[-1][1], "angle": 180.0 if found.upright else 90.0, "hidden": edge[0] in latent}
+        for edge, points in found.arrows.items()
+    ]
+    return (
         pd.DataFrame(lines, columns=["arrow", "order", "x", "y", "hidden"]),
-        pd.DataFrame(heads, columns=["x", "y", "angle", "hidden"]),
-        box,
-        float(width),
-        high,
+        pd.DataFrame(heads, columns=["x", "y", "angle", "hidden"]).drop_duplicates(ignore_index=True),
     )
 
 
-def _sideways(drawn: Layout, width: int) -> tuple[dict[str, Point], Point, float]:
-    """Causes left of their effects: middle of each place, size of a box, height of the drawing."""
-    n = len(drawn.layers)
-    wide = min(_BOX[0], (width - (n - 1) * _GAP) / n)
-    step = (width - wide) / max(n - 1, 1)
-    tall = [sum(_PASS if is_bend(name) else _ROW for name in layer) for layer in drawn.layers]
-    places = {}
-    for k, layer in enumerate(drawn.layers):
-        at = (max(tall) - tall[k]) / 2
-        for name in layer:
-            size = _PASS if is_bend(name) else _ROW
-            places[name] = (wide / 2 + k * step, at + size / 2)
-            at += size
-    return places, (wide, _BOX[1]), float(max(tall))
-
-
-def _upright(drawn: Layout, width: int) -> tuple[dict[str, Point], Point, float]:
-    """Causes above their effects."""
-    wide = min(
-        (width - _PASS * sum(map(is_bend, layer))) / max(sum(not is_bend(name) for name in layer), 1) - _SIDE
-        for layer in drawn.layers
-    )
-    wide = max(min(wide, _BOX[0]), _NARROWEST)
-    places, step = {}, _BOX[1] + _GAP
-    for k, layer in enumerate(drawn.layers):
-        total = sum(_PASS if is_bend(name) else wide + _SIDE for name in layer)
-        at = (width - total) / 2
-        for name in layer:
-            size = _PASS if is_bend(name) else wide + _SIDE
-            places[name] = (at + size / 2, _BOX[1] / 2 + k * step)
-            at += size
-    return places, (wide, _BOX[1]), _BOX[1] + (len(drawn.layers) - 1) * step
-
-
-def _through(place: Point, box: Point, upright: bool) -> tuple[Point, Point]:
-    """A long arrow runs past the boxes of a layer before it turns."""
-    x, y = place
-    if upright:
-        return (x, y - box[1] / 2), (x, y + box[1] / 2)
-    return (x - box[0] / 2, y), (x + box[0] / 2, y)
-
-
-def _kind(name: str, latent: frozenset[str], moving: set[str]) -> str:
-    if name == LEAF:
+def _kind(name: str, network: CauseNetwork) -> str:
+    if name == OUTCOME:
         return "churn"
-    return "latent" if name in latent else "moves" if name in moving else "cause"
+    if name in network.dag.latent:
+        return "latent"
+    return "moves" if name in {node.name for node in network.moving} else "cause"
 
 
-def _told(effect: Effect | None) -> str:
-    """Customers kept per thousand, or why not."""
+def _told(effect: Effect | None, kind: str, room: float) -> str:
+    """Customers kept per thousand, or why not; of a cause without an effect what is special about it."""
     if effect is None:
-        return ""
+        return {"latent": "not in the data", "moves": "known later"}.get(kind, "")
     if effect.label != "identified":
         return "not identified"
     import numpy as np
 
-    low, high = np.quantile(effect.draws("avoided_per_thousand")[:, 0], [0.05, 0.95])
-    return f"keeps {low:.0f} to {high:.0f}"
+    draws = effect.draws("avoided_per_thousand")[:, 0]
+    if not np.isfinite(draws).all():
+        return "not told"
+    low, high = (round(float(edge)) for edge in np.quantile(draws, [0.05, 0.95]))
+    verb, low, high = ("keeps", low, high) if high >= 0 else ("loses", -high, -low)
+    whole, short = (f"{word}{low} to {high}".replace("-", "−") for word in (f"{verb} ", ""))
+    return whole if _wide(whole, _SMALL) <= room or verb == "loses" else short
 
 
-def _border(middle: Point, toward: Point, box: Point, extra: float) -> Point:
-    """Point on the edge of a box on the way to another place."""
-    dx, dy = toward[0] - middle[0], toward[1] - middle[1]
-    half = (box[0] / 2 + extra, box[1] / 2 + extra)
-    share = min(half[0] / abs(dx) if dx else math.inf, half[1] / abs(dy) if dy else math.inf)
-    return middle[0] + dx * share, middle[1] + dy * share
+def _wide(text: str, size: float) -> float:
+    """Width of a text in pixels, at most."""
+
+    def ems(letter: str) -> float:
+        if unicodedata.east_asian_width(letter) in "WF":
+            return 1.0
+        return next((width for letters, width in _WIDTHS if letter in letters), 0.62)
+
+    return size * sum(map(ems, text))
+
+
+def _lines(name: str, room: float) -> tuple[str, ...]:
+    """Write a name on one line or two, and cut it where that is not enough."""
+    text = clean_text(" ".join(name.split()))
+    if _wide(text, _BOLD) <= room:
+        return (text,)
+    # A name may break behind a space, a hyphen or an underscore.
+    parts = re.findall(r"[^ _-]*[ _-]|[^ _-]+$", text)
+    n = max((k for k in range(len(parts)) if _wide("".join(parts[:k]).rstrip(), _BOLD) <= room), default=0)
+    first = "".join(parts[:n]).strip()
+    return (first, _cut("".join(parts[n:]), room)) if first else (_cut(text, room),)
+
+
+def _cut(text: str, room: float) -> str:
+    if _wide(text, _BOLD) <= room:
+        return text
+    n = max(k for k in range(len(text)) if k == 1 or _wide(text[:k] + _ELLIPSIS, _BOLD) <= room)
+    return text[:n].rstrip() + _ELLIPSIS
 
 
 def plot_causes(
     network: CauseNetwork, effects: Mapping[str, Effect] | None = None, *, width: int = WIDE
 ) -> alt.LayerChart:
     """Draw :func:`causes_data`: boxes from causes to churn; a latent cause and its arrows are orange, the arrows dashed.
+
+    Arrows that end at the same box run together; those of a latent cause stay apart.
 
     Parameters
     ----------
@@ -206,13 +230,13 @@ def plot_causes(
 
     picture = causes_data(network, effects, width=width)
     across = alt.Scale(domain=[0, picture.width], nice=False, zero=False)
-    down = alt.Scale(domain=[picture.height + 2, -2], nice=False, zero=False)
+    down = alt.Scale(domain=[picture.height, 0], nice=False, zero=False)
     x, y = alt.X("x:Q", scale=across, axis=None), alt.Y("y:Q", scale=down, axis=None)
     dash = alt.condition(alt.datum.hidden, alt.value([4, 3]), alt.value([1, 0]))
     ink = alt.condition(alt.datum.hidden, alt.value(VERMILION), alt.value(MUTED))
     lines = (
         alt.Chart(picture.arrows)
-        .mark_line(interpolate="monotone", strokeWidth=1.5)
+        .mark_line(strokeWidth=1.5, strokeJoin="round")
         .encode(x=x, y=y, detail="arrow:N", order="order:Q", strokeDash=dash, color=ink)
     )
     heads = (
@@ -220,16 +244,29 @@ def plot_causes(
         .mark_point(shape="triangle", filled=True, size=_HEAD**2, opacity=1)
         .encode(x=x, y=y, angle=alt.Angle("angle:Q", scale=None), color=ink)
     )
+    layers = [lines, heads, _boxes(picture, across, down), *_words(picture, x, y)]
+    heading: dict[str, Any] = {}
+    if effects:
+        subtitle = _subtitle(picture, width)
+        heading["title"] = alt.TitleParams(
+            "What each cause is worth", subtitle=subtitle, color=INK, subtitleColor=MUTED
+        )
+    return finish(layered(layers, width=int(picture.width), height=math.ceil(picture.height), **heading))
+
+
+def _boxes(picture: CausePicture, across: alt.Scale, down: alt.Scale) -> alt.Chart:
+    import altair as alt
+
     half = (picture.box[0] / 2, picture.box[1] / 2)
     framed = picture.boxes.assign(
         left=picture.boxes["x"] - half[0], right=picture.boxes["x"] + half[0],
         top=picture.boxes["y"] - half[1], bottom=picture.boxes["y"] + half[1],
     )  # fmt: skip
     kinds = ["cause", "moves", "latent", "churn"]
-    fill = alt.Scale(domain=kinds, range=["white", "#eef4fa", "#fbf1ea", GRID])
+    fill = alt.Scale(domain=kinds, range=["white", "#dcebf7", "#fbf1ea", GRID])
     edge = alt.Scale(domain=kinds, range=[BLUE, BLUE, VERMILION, INK])
-    boxes = (
-        alt.Chart(framed)
+    return (
+        alt.Chart(framed[["left", "right", "top", "bottom", "kind"]])
         .mark_rect(strokeWidth=1.5, cornerRadius=5)
         .encode(
             x=alt.X("left:Q", scale=across, axis=None), x2="right:Q",
@@ -237,25 +274,24 @@ def plot_causes(
             fill=alt.Fill("kind:N", scale=fill, legend=None), stroke=alt.Stroke("kind:N", scale=edge, legend=None),
         )
     )  # fmt: skip
-    both = alt.Chart(framed)
-    names = both.transform_filter(alt.datum.told == "").mark_text(fontWeight="bold").encode(x=x, y=y, text="name:N")
-    upper = both.transform_filter(alt.datum.told != "").mark_text(fontWeight="bold", dy=-8)
-    lower = both.transform_filter(alt.datum.told != "").mark_text(fontSize=11, dy=9)
-    worth = alt.condition(alt.datum.label == "identified", alt.value(INK), alt.value(VERMILION))
-    layers = [
-        lines,
-        heads,
-        boxes,
-        names,
-        upper.encode(x=x, y=y, text="name:N"),
-        lower.encode(x=x, y=y, text="told:N", color=worth),
-    ]
-    heading: dict[str, object] = {}
-    if effects:
-        worth_of = ["of 1,000 customers, if this cause alone were as good as it can be (90 % interval)"]
-        if width <= NARROW:
-            worth_of = ["of 1,000 customers, if this cause alone were", "as good as it can be (90 % interval)"]
-        heading = {
-            "title": alt.TitleParams("What each cause is worth", subtitle=worth_of, color=INK, subtitleColor=MUTED)
-        }
-    return finish(layered(layers, width=int(picture.width), height=math.ceil(picture.height), **heading))
+
+
+def _words(picture: CausePicture, x: alt.X, y: alt.Y) -> tuple[alt.Chart, alt.Chart]:
+    import altair as alt
+
+    base = alt.Chart(picture.lines[["x", "y", "text", "role", "label"]]).encode(x=x, y=y, text="text:N")
+    color = alt.condition(alt.datum.label == "not identified", alt.value(VERMILION), alt.value(INK))
+    return (
+        base.transform_filter(alt.datum.role == "name").mark_text(fontWeight="bold", fontSize=_BOLD),
+        base.transform_filter(alt.datum.role == "told").mark_text(fontSize=_SMALL).encode(color=color),
+    )
+
+
+def _subtitle(picture: CausePicture, width: int) -> list[str]:
+    narrow = width <= NARROW
+    said = ["customers kept of 1,000, if this cause alone were as good as it can be (90 % interval)"]
+    if narrow:
+        said = ["customers kept of 1,000, if this cause alone", "were as good as it can be (90 % interval)"]
+    if (picture.boxes["kind"] == "moves").any():
+        said.append("blue: known later, while the customer is at risk")
+    return said

@@ -221,7 +221,7 @@ class CellTable:
         if not isinstance(other, CellTable):
             return NotImplemented
         _check_both_hold_customers(self, other)
-        schema, recode = _common_schema(self.schema, other.schema)
+        schema, recode = common_schema(self.schema, other.schema)
         codes = np.concatenate([_recode(self, recode[0]), _recode(other, recode[1])])
         period = np.concatenate([self.period, other.period])
         if self.cause != other.cause:
@@ -279,7 +279,26 @@ def _check_both_hold_customers(first: CellTable, second: CellTable) -> None:
         )
 
 
-def _common_schema(first: CellSchema, second: CellSchema) -> tuple[CellSchema, tuple[list[IntArray], list[IntArray]]]:
+def common_schema(first: CellSchema, second: CellSchema) -> tuple[CellSchema, tuple[list[IntArray], list[IntArray]]]:
+    """Schema of two tables together, and the new code of each level of either.
+
+    Parameters
+    ----------
+    first, second : CellSchema
+        Equal but for levels of text.
+
+    Returns
+    -------
+    schema : CellSchema
+        With the levels of both.
+    recode : tuple of two lists of arrays
+        Of each table, one array per column.
+
+    Raises
+    ------
+    CellMismatchError
+        If definition, breaks, features or bin edges differ.
+    """
     for name in ("churn", "breaks", "features", "as_of", "timezone", "reach", "calendar"):
         if getattr(first, name) != getattr(second, name):
             raise CellMismatchError(

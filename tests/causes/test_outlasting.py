@@ -9,6 +9,7 @@ import pytest
 
 from churnsurv.causes.hazard_tables import HazardTable
 from churnsurv.causes.outlasting import MovingNode, Outlasting
+from churnsurv.causes.state_tables import StateTable
 from churnsurv.errors import HorizonError
 from churnsurv.hazards.incidence import incidence_of_causes
 
@@ -21,6 +22,12 @@ def table(event, parents, cards, rng, *, n_draws=5, scale=0.02):
     return HazardTable(
         event, parents, cards, BREAKS, rng.gamma(2.0, scale, (n_draws, n, 3)), zeros, zeros, np.ones(n_draws)
     )
+
+
+def unknown(node, n_states, *, n_draws=5):
+    """Every spell opens without the fact."""
+    cpt = np.broadcast_to(np.arange(n_states) == 0, (n_draws, n_states)) * 1.0
+    return StateTable(node, (), cpt, np.zeros(n_states))
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def test_whoever_meets_another_event_stays_without_the_one_of_interest(standing)
 def test_a_node_that_moves_nothing_gives_the_same_two_roads(standing, rng):
     """The chain with a node whose arrival changes no hazard, against the closed form."""
     arrivals = {1: table("m = 1", ("m", "a"), (2, 2), rng, scale=0.1)}
-    moving = replace(standing, moving=(MovingNode("m", 2, 0, arrivals),))
+    moving = replace(standing, moving=(MovingNode("m", 2, unknown("m", 2), arrivals),))
     for at in (0.0, 17.0):
         for name, found, expected in zip(
             ("outlast", "days"), moving.curve([5.0, 50.0], at=at), standing.curve([5.0, 50.0], at=at), strict=True
@@ -77,8 +84,10 @@ def test_what_was_survived_is_conditioned_on(standing):
 @pytest.fixture
 def moving(rng):
     """Two nodes that move, the second waiting for the first; the hazard depends on both."""
-    first = MovingNode("m", 3, 0, {k: table(f"m = {k}", ("m", "a"), (3, 2), rng, scale=0.05) for k in (1, 2)})
-    second = MovingNode("n", 2, 0, {1: table("n = 1", ("n", "m"), (2, 3), rng, scale=0.1)})
+    first = MovingNode(
+        "m", 3, unknown("m", 3), {k: table(f"m = {k}", ("m", "a"), (3, 2), rng, scale=0.05) for k in (1, 2)}
+    )
+    second = MovingNode("n", 2, unknown("n", 2), {1: table("n = 1", ("n", "m"), (2, 3), rng, scale=0.1)})
     hazards = (table("return", ("a", "m", "n"), (2, 3, 2), rng), table("closure", ("a",), (2,), rng, scale=0.004))
     return Outlasting(("a",), (2,), hazards, frozenset({"return"}), moving=(first, second))
 
@@ -151,6 +160,26 @@ def test_a_state_that_was_seen_is_where_the_chain_goes_on(moving):
     others = [moving.curve([20.0], at=15.0, state={"m": 1, "n": n})[0] for n in (0, 1)]
     assert (np.minimum(*others) - 1e-12 <= partly).all()
     assert (partly <= np.maximum(*others) + 1e-12).all()
+
+
+def test_facts_that_come_at_the_opening_start_the_chain_elsewhere(moving):
+    """By what is known then; a held state overrules it, a replaced one is passed on."""
+    from scipy.linalg import expm
+
+    cpt = np.broadcast_to(np.array([[0.7, 0.1, 0.2], [0.2, 0.5, 0.3]]), (5, 2, 3))
+    first = replace(moving.moving[0], initial=StateTable("m", ("a",), cpt, np.zeros((2, 3))))
+    leaf = replace(moving, moving=(first, moving.moving[1]))
+    outlast, _ = leaf.curve([8.0])
+    for configuration in range(2):
+        here = np.zeros(7)
+        here[[0, 2, 4]] = cpt[0, configuration]
+        np.testing.assert_allclose(
+            outlast[0, configuration, 0], (here @ expm(8.0 * generator(moving, 0, configuration, 0))).sum(), rtol=1e-10
+        )
+    held = replace(leaf, fixed={"m": 1})._opening(np.arange(2))
+    np.testing.assert_array_equal(held[0, :, [0, 2, 4]].T, [[0, 1, 0], [0, 1, 0]])
+    moved = replace(leaf, fixed={"m": {1: 2}})._opening(np.arange(2))
+    np.testing.assert_allclose(moved[0, :, [0, 2, 4]].T, [[0.7, 0, 0.3], [0.2, 0, 0.8]])
 
 
 def test_only_the_configurations_that_are_asked_for(standing, moving):

@@ -158,8 +158,8 @@ def test_rmst_is_the_area_under_the_curve(fit):
         (lambda f: f.do({"churn": "yes"}), ArgumentError, "is what is asked about"),
         (lambda f: f.do({"weight": "x"}), UnknownStateError, "no node 'weight'"),
         (lambda f: f.do({"wait": "under 4 h"}).churn(60, {"wait": "no ticket"}), IdentificationError, "set and given at once"),
-        (lambda f: f.do({"wait": "under 4 h"}).churn(500), HorizonError, "lies outside"),
-        (lambda f: f.do({"wait": "under 4 h"}).churn(0), HorizonError, "lies outside"),
+        (lambda f: f.do({"wait": "under 4 h"}).churn(500), HorizonError, "at least 30 spells"),
+        (lambda f: f.do({"wait": "under 4 h"}).churn(0), HorizonError, "not positive"),
         (lambda f: f.effect("wait", SHORT).draws("odds"), ArgumentError, "measure='odds'"),
     ],
 )  # fmt: skip
