@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +21,7 @@ _SIDE: Final = 10.0
 _PORT: Final = 10.0
 _HEAD: Final = 8.0
 _TIP: Final = 3.0
-_STEPS: Final = 12
+_STEP: Final = 5.0
 _SWEEPS: Final = 12
 _BEND: Final = "\0"
 """First letter of the name of a place where long arrows pass a layer."""
@@ -324,6 +325,8 @@ def _curve(start: Point, end: Point) -> list[Point]:
     """From one place to another, straight with the flow at both, without the start."""
     if start[1] == end[1]:
         return [end]
-    shares = [k / _STEPS for k in range(1, _STEPS)]
-    bent = [(x * x * (3 - 2 * x), x) for x in shares]
-    return [*((start[0] + x * (end[0] - start[0]), start[1] + y * (end[1] - start[1])) for y, x in bent), end]
+    n = math.ceil(math.dist(start, end) / _STEP)
+    return [
+        (start[0] + k / n * (end[0] - start[0]), start[1] + (3 - 2 * k / n) * (k / n) ** 2 * (end[1] - start[1]))
+        for k in range(1, n)
+    ] + [end]

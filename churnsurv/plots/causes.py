@@ -29,6 +29,7 @@ _SMALL: Final = 11.0
 _MARGIN: Final = 5.0
 _HEAD: Final = 7.0
 _ELLIPSIS: Final = "…"
+_MINUS: Final = "−"
 _WIDTHS: Final = (("ijlI.,:;!|'()[]/ ", 0.31), ('ftr-"', 0.37), ("mwMW%@…", 0.95), ("ABCDEFGHKNOPQRUVXY&", 0.74))
 """Widths of the letters of Helvetica Bold in ems, rounded up; of all others 0.62."""
 
@@ -162,7 +163,7 @@ def _told(effect: Effect | None, kind: str, room: float) -> str:
     """Customers kept per thousand, or why not; of a cause without an effect what is special about it."""
     if effect is None:
         return {"latent": "not in the data", "moves": "known later"}.get(kind, "")
-    if effect.label != "identified":
+    if not effect.identification.identified:
         return "not identified"
     import numpy as np
 
@@ -170,9 +171,12 @@ def _told(effect: Effect | None, kind: str, room: float) -> str:
     if not np.isfinite(draws).all():
         return "not told"
     low, high = (round(float(edge)) for edge in np.quantile(draws, [0.05, 0.95]))
-    verb, low, high = ("keeps", low, high) if high >= 0 else ("loses", -high, -low)
-    whole, short = (f"{word}{low} to {high}".replace("-", "−") for word in (f"{verb} ", ""))
-    return whole if _wide(whole, _SMALL) <= room or verb == "loses" else short
+    worse = high < 0
+    bounds = f"{-high} to {-low}" if worse else f"{low} to {high}".replace("-", _MINUS)
+    if effect.alone:
+        return f"{bounds} {'more' if worse else 'fewer'}"
+    whole = f"{'loses' if worse else 'keeps'} {bounds}"
+    return whole if worse or _wide(whole, _SMALL) <= room else bounds
 
 
 def _wide(text: str, size: float) -> float:
@@ -247,9 +251,9 @@ def plot_causes(
     layers = [lines, heads, _boxes(picture, across, down), *_words(picture, x, y)]
     heading: dict[str, Any] = {}
     if effects:
-        subtitle = _subtitle(picture, width)
+        alone = next(iter(effects.values())).alone
         heading["title"] = alt.TitleParams(
-            "What each cause is worth", subtitle=subtitle, color=INK, subtitleColor=MUTED
+            "What each cause is worth", subtitle=_subtitle(picture, alone), color=INK, subtitleColor=MUTED
         )
     return finish(layered(layers, width=int(picture.width), height=math.ceil(picture.height), **heading))
 
@@ -287,11 +291,13 @@ def _words(picture: CausePicture, x: alt.X, y: alt.Y) -> tuple[alt.Chart, alt.Ch
     )
 
 
-def _subtitle(picture: CausePicture, width: int) -> list[str]:
-    narrow = width <= NARROW
-    said = ["customers kept of 1,000, if this cause alone were as good as it can be (90 % interval)"]
-    if narrow:
+def _subtitle(picture: CausePicture, alone: str) -> list[str]:
+    what = f"who leave by {clean_text(alone, longest=20)} fewer" if alone else "kept"
+    said = [f"customers {what} of 1,000,", "if this cause alone were as good as it can be (90 % interval)"]
+    if picture.width > NARROW:
+        said = [" ".join(said)]
+    elif not alone:
         said = ["customers kept of 1,000, if this cause alone", "were as good as it can be (90 % interval)"]
     if (picture.boxes["kind"] == "moves").any():
-        said.append("blue: known later, while the customer is at risk")
+        said.append("shaded blue: known later, while at risk")
     return said
