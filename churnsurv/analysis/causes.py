@@ -8,27 +8,31 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from churnsurv._validate import check_count
 from churnsurv.analysis.drawing import Drawing
 from churnsurv.analysis.notes import noting
 from churnsurv.analysis.run import Progress, silent
+from churnsurv.analysis.settings import check_seed
 from churnsurv.causes.confounding import EValue, e_value_of_draws
 from churnsurv.causes.effects import Effect, improvements
 from churnsurv.causes.explanation import Diagnosis, Explanation
 from churnsurv.causes.falsify import Falsification, falsify, propose_structure
 from churnsurv.causes.nodes import OUTCOME
 from churnsurv.causes.refutations import Refutations, refute_effect
-from churnsurv.errors import EmptyDataError, HorizonError, ModelSupportError
+from churnsurv.errors import EmptyDataError, HorizonError, ModelSupportError, NetworkSizeError
 from churnsurv.tables.features import Count, Recency, Rhythm
 from churnsurv.tables.spells import SpellTable
 
 if TYPE_CHECKING:
     from churnsurv.causes.fit import CauseFit
+    from churnsurv.causes.rows import CauseRows
     from churnsurv.causes.structure_search import StructureProposal
 
 CAUSE_STEPS: Final = ("causes", "effects", "attacks", "explaining")
 """Names of the steps of :func:`study_causes`, in order."""
 
 _REPEATS: Final = 5
+_MOST_STATES: Final = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +59,10 @@ class CauseStudy:
         Its cause.
     claims : Falsification
         What the drawing implies, tested.
-    proposal : StructureProposal
-        What the data would rather have.
-    diagnosis : Diagnosis
-        Causes of those who churned.
+    proposal : StructureProposal or None
+        What the data would rather have; ``None`` where the nodes are too many to search.
+    diagnosis : Diagnosis or None
+        Causes of those who churned; ``None`` where no node is known at the opening.
     explanation : Explanation or None
         Of each customer at risk; ``None`` where a latent cause forbids it or nobody is.
     notes : tuple of str
@@ -74,8 +78,8 @@ class CauseStudy:
     attacks: Refutations | None
     attacked: str
     claims: Falsification
-    proposal: StructureProposal
-    diagnosis: Diagnosis
+    proposal: StructureProposal | None
+    diagnosis: Diagnosis | None
     explanation: Explanation | None
     notes: tuple[str, ...]
 
@@ -113,17 +117,31 @@ def study_causes(
     -------
     CauseStudy
         Effects with their labels, and what speaks against them.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no draw, or the seed is negative.
+    NetworkSizeError
+        If a node has more states than a person can read.
+    HorizonError
+        If the horizon lies beyond the data, or a contract has none.
     """
+    check_count(n_draws, "n_draws")
+    check_seed(seed)
     with noting() as notes:
         progress("causes", 0.0)
-        fit = drawing.network.fit(spells, breaks=breaks, n_draws=n_draws, rng=seed)
+        rows = drawing.network.rows(spells, breaks=breaks)
+        _check_states(rows)
+        fit = drawing.network.fit(rows, n_draws=n_draws, rng=seed)
         days = fit.horizon(horizon)
         progress("effects", 0.0)
         worth = improvements(fit, horizon=days, keep=drawing.keep)
         answers = tuple(fit.effect(q.cause, q.to, q.versus, horizon=days, by=q.by) for q in drawing.questions)
         progress("attacks", 0.0)
         largest, attacks = _attack(fit, worth, seed, progress)
-        claims, proposal = falsify(fit), propose_structure(fit)
+        claims = falsify(fit)
+        proposal, too_many = _propose(fit)
         progress("explaining", 0.0)
         explanation, why_not = _explain(fit, spells, None if horizon is None else days)
     return CauseStudy(
@@ -137,9 +155,9 @@ def study_causes(
         attacked=largest,
         claims=claims,
         proposal=proposal,
-        diagnosis=fit.diagnose(horizon=days),
+        diagnosis=fit.diagnose(horizon=days) if fit.network.static else None,
         explanation=explanation,
-        notes=(*notes, *own_past(fit), *why_not),
+        notes=(*notes, *own_past(fit), *too_many, *why_not),
     )
 
 
@@ -160,7 +178,9 @@ def own_past(fit: CauseFit) -> tuple[str, ...]:
     own = [
         node.name
         for node in fit.network.nodes
-        if isinstance(node.feature, Count | Rhythm | Recency) and node.feature.kind in opening
+        if isinstance(node.feature, Count | Rhythm | Recency)
+        and node.feature.kind in opening
+        and node.name in dag.ancestors(OUTCOME)
     ]
     bare = [name for name in own if not any({name, OUTCOME} <= set(dag.descendants(hidden)) for hidden in dag.latent)]
     if not bare:
@@ -171,6 +191,26 @@ def own_past(fit: CauseFit) -> tuple[str, ...]:
         f' drawing the label says identified, and is only as right as that. Draw it: latent = ["loyalty"], with'
         f' "loyalty -> {bare[0]}" and "loyalty -> churn" among the edges.',
     )
+
+
+def _check_states(rows: CauseRows) -> None:
+    for name, states in zip(rows.names, rows.states, strict=True):
+        if len(states) > _MOST_STATES:
+            raise NetworkSizeError(
+                f"node {name!r} has {len(states):,} states, such as {states[0]!r} and {states[1]!r}; the limit is"
+                f" {_MOST_STATES}.",
+                consequence="Nothing could be told of states that hold a handful of customers each.",
+                hint="write cuts = [4, 24] for a number, or levels = { near = ["
+                f'"{states[0]}"'
+                "] } for a text: every other level is then one state.",
+            )
+
+
+def _propose(fit: CauseFit) -> tuple[StructureProposal | None, tuple[str, ...]]:
+    try:
+        return propose_structure(fit), ()
+    except NetworkSizeError as error:
+        return None, (f"No other drawing was looked for: {error.what}",)
 
 
 def _attack(fit: CauseFit, worth: dict[str, Effect], seed: int, progress: Progress) -> tuple[str, Refutations | None]:

@@ -11,10 +11,14 @@ from typing import Any, Final
 
 from churnsurv.causes.network import CauseNetwork
 from churnsurv.causes.nodes import Node
-from churnsurv.errors import ArgumentError, FileFormatError, IdentificationError, UnknownStateError
+from churnsurv.errors import ArgumentError, BreaksError, FileFormatError, IdentificationError, UnknownStateError
 from churnsurv.tables.features import FEATURES, NONE_YET, NOT_YET, Arrival, Baseline, Feature, Value
+from churnsurv.tables.histories import RESERVED
 
 _LARGEST: Final = 1 << 20
+_SHORTEST, _LONGEST = 0.001, 100_000.0
+"""Days that a feature may look back: from a minute or two to centuries."""
+
 _TOP: Final = ("edges", "latent", "cause", "nodes", "questions", "keep")
 _SETTINGS: Final = ("kind", "column", "days", "recent", "before")
 _NODE: Final = ("feature", *_SETTINGS, "cuts", "labels", "levels", "missing", "tier")
@@ -67,8 +71,11 @@ class Drawing:
         If a question or ``keep`` names what is no node, or a state that its cuts, labels or levels do not make.
     IdentificationError
         If the segments of a question are an effect of its cause.
+    BreaksError
+        If a node is a number and has no cuts.
     ArgumentError
-        If a column is a number to one node and a text to another.
+        If a name cannot be printed or is that of a column of the tables, or a column is a number to one node and a text
+        to another.
     """
 
     network: CauseNetwork
@@ -77,10 +84,18 @@ class Drawing:
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without data."""
+        _check_names(self.network)
         for asked in self.questions:
             _check_question(self.network, asked)
         for name, states in self.keep.items():
             _check_states(_named(self.network, name, "keep"), states, "keep")
+        uncut = [node.name for node in self.network.nodes if not (node.cuts or _is_text(node))]
+        if uncut:
+            raise BreaksError(
+                f"node {uncut[0]!r} is a number, and it has no cuts.",
+                column=uncut[0],
+                hint="write cuts = [4, 24]: two cuts make three states.",
+            )
         both = [column for column in self.values if column in self.labels]
         if both:
             users = [node for node in self.network.nodes if node.feature.value_column == both[0]]
@@ -105,7 +120,7 @@ class Drawing:
         return tuple(dict.fromkeys(column for column in found if column is not None))
 
 
-def read_drawing(path: Path) -> Drawing:
+def read_drawing(path: Path, *, cause: str | None = None) -> Drawing:
     """Read a drawing from a TOML file.
 
     Parameters
@@ -114,6 +129,8 @@ def read_drawing(path: Path) -> Drawing:
         A file with ``edges``, a table ``[nodes.NAME]`` for each node with ``feature`` (a declaration such as ``Count`` or
         ``Value``), its settings and ``cuts``, ``labels`` or ``levels``; perhaps ``latent``, ``cause``, ``[keep]`` and
         ``[[questions]]``.
+    cause : str, optional
+        The event of interest, in place of the one that the file names.
 
     Returns
     -------
@@ -141,7 +158,7 @@ def read_drawing(path: Path) -> Drawing:
         nodes,
         _texts(data["edges"], "edges"),
         latent=_texts(data.get("latent", []), "latent"),
-        cause=_text(data["cause"], "cause") if "cause" in data else None,
+        cause=_text(data["cause"], "cause") if cause is None and "cause" in data else cause,
     )
     keep = {name: _texts(states, f"keep.{name}") for name, states in _table(data.get("keep", {}), "keep").items()}
     questions = data.get("questions", [])
@@ -205,7 +222,13 @@ def _feature(cls: type[Feature], data: Mapping[str, Any], what: str) -> Feature:
         wrong = f"{stray[0]} is no setting of {cls.__name__}" if stray else f"{cls.__name__} needs {missing[0]}"
         raise FileFormatError(f"{what}: {wrong}.", hint=f"its settings are: {', '.join(known)}.")
     first = [_text(given.pop(key), f"{what}: {key}") for key in ("kind", "column") if key in given]
-    return cls(*first, **{key: _number(value, f"{what}: {key}") for key, value in given.items()})
+    days: dict[str, Any] = {key: _number(value, f"{what}: {key}") for key, value in given.items()}
+    far = [key for key, value in days.items() if not _SHORTEST <= value <= _LONGEST]
+    if far:
+        raise FileFormatError(
+            f"{what}: {far[0]} = {days[far[0]]:g} lies outside {_SHORTEST:g} to {_LONGEST:g}.", hint="write days = 90."
+        )
+    return cls(*first, **days)
 
 
 def _question(data: object) -> Question:
@@ -231,6 +254,22 @@ def _state(data: object, cause: str) -> State:
         f"the question about {cause!r}: {data!r} is neither a state nor states that are replaced.",
         hint='write to = "<4h", or to = { ">24h" = "<4h" }.',
     )
+
+
+def _check_names(network: CauseNetwork) -> None:
+    """Refuse names that nobody could read, or that no table of a log could have as a column."""
+    odd = [name for name in network.dag.nodes if not name.isprintable()]
+    if odd:
+        raise ArgumentError(
+            f"the name {odd[0]!r} holds signs that cannot be printed.", hint="write letters and spaces."
+        )
+    taken = [node.name for node in network.nodes if not isinstance(node.feature, Baseline)]
+    taken = [name for name in taken if name.lower() in RESERVED]
+    if taken:
+        raise ArgumentError(
+            f"a node is called {taken[0]!r}, as the tables call a column of their own.",
+            hint=f'call the cause otherwise, such as "{taken[0]} before".',
+        )
 
 
 def _check_question(network: CauseNetwork, asked: Question) -> None:

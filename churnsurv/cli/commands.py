@@ -313,19 +313,15 @@ def compare(source: SourceOptions, question: QuestionOptions, chosen: Comparison
 def causes(source: SourceOptions, question: QuestionOptions, drawn: CauseOptions, run: PlaceOptions) -> None:
     """Ask why customers leave, and what interventions would change, along a drawing of causes."""
     check_folder(run.out)
-    drawing = read_drawing(drawn.network)  # refuses an impossible drawing before the file is read
+    drawing = read_drawing(drawn.network, cause=question.cause)  # refuses what cannot be before the file is read
     reading = source_of(source, question, ModelOptions())
-    churn = _definition(reading, question)
-    if isinstance(churn, Inactivity):
-        raise ArgumentError(
-            f"--churn inactivity:{churn.days:g} gives curves of lifetimes, and no hazard to explain.",
-            hint=f"write --churn silence:{churn.days:g}.",
-        )
-    horizons = days_list(question.horizon)
-    if len(horizons) > 1:
-        raise ArgumentError(
-            f"--horizon {question.horizon} names {len(horizons)} horizons.", hint="write one: --horizon 90."
-        )
+    churn, horizon = _causes_asked(question, _definition(reading, question))
+    window = reading.window if isinstance(reading, LogSource) else None
+    event = None if drawing.network.cause == "return" else drawing.network.cause
+    # Refuses impossible settings before the file is read.
+    Analysis(
+        window=window, churn=churn, cause=event, horizons=days_list(question.horizon), draws=drawn.draws, seed=run.seed
+    )
     values = tuple(dict.fromkeys((*(source.value or ()), *drawing.values)))
     labels = tuple(dict.fromkeys((*(source.group or ()), *drawing.labels)))
     first = "reading" if isinstance(reading, LogSource) else "durations"
@@ -338,9 +334,8 @@ def causes(source: SourceOptions, question: QuestionOptions, drawn: CauseOptions
             if isinstance(found, EventLog):
                 spells = SpellTable.from_events(found, cast(LogSource, reading).window, cast(ChurnDefinition, churn))
         study = study_causes(
-            cast(SpellTable, spells), drawing, horizon=horizons[0] if horizons else None, n_draws=drawn.draws,
-            seed=run.seed, progress=tell,
-        )  # fmt: skip
+            cast(SpellTable, spells), drawing, horizon=horizon, n_draws=drawn.draws, seed=run.seed, progress=tell
+        )
         tell("report", 0.0)
         try:
             files = write_causes(study, run.out)
@@ -348,6 +343,34 @@ def causes(source: SourceOptions, question: QuestionOptions, drawn: CauseOptions
             raise _writing_error(run.out, error) from error
     if not run.quiet:
         print_causes(study, files, notes)
+
+
+def _causes_asked(
+    question: QuestionOptions, churn: ChurnDefinition | None
+) -> tuple[ChurnDefinition | None, float | None]:
+    """Definition of churn and one horizon, which a shop may leave to its silence."""
+    if isinstance(churn, Inactivity):
+        raise ArgumentError(
+            f"--churn inactivity:{churn.days:g} gives curves of lifetimes, and no hazard to explain.",
+            hint=f"write --churn silence:{churn.days:g}.",
+        )
+    if question.activity is not None and isinstance(churn, Cancellation):
+        raise ArgumentError(
+            "--activity names kinds whose habits count, and of causes the drawing says what counts.",
+            hint='leave --activity out, and draw a node with feature = "Count".',
+        )
+    horizons = days_list(question.horizon)
+    if len(horizons) > 1:
+        raise ArgumentError(
+            f"--horizon {question.horizon} names {len(horizons)} horizons.", hint="write one: --horizon 90."
+        )
+    if not horizons and not isinstance(churn, Silence):
+        raise ArgumentError(
+            "--horizon is missing: within how many days is churn asked about?",
+            consequence="A shop has its silence; a contract has no such number.",
+            hint="write --horizon 90.",
+        )
+    return churn, horizons[0] if horizons else None
 
 
 def _definition(reading: LogSource | DurationSource, question: QuestionOptions) -> ChurnDefinition | None:

@@ -135,7 +135,8 @@ def _layers(order: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str,
 
 def _split(layer: Mapping[str, int], most: int) -> dict[str, int]:
     """Make several layers of one that is too full; between its nodes there is no arrow that could turn back."""
-    found, first = {}, 0
+    found: dict[str, int] = {}
+    first = 0
     for k in sorted(set(layer.values())):
         names = [name for name in layer if layer[name] == k]
         n = -(-len(names) // most)
@@ -311,9 +312,10 @@ def _routes(drawn: Layout, places: Mapping[str, Point], box: Point) -> dict[tupl
 def _ports(drawn: Layout, places: Mapping[str, Point], side: float, end: int) -> dict[tuple[str, str], float]:
     """Where on the side of its box each arrow begins (``end=0``) or ends (``end=-1``), from the middle."""
     beside = 1 if end == 0 else -2
-    found, near = {}, {}
+    near: dict[str, dict[str, float]] = {}
     for chain in drawn.arrows.values():
         near.setdefault(chain[end], {})[chain[beside]] = places[chain[beside]][1]
+    found = {}
     for name, across in near.items():
         step = min(_PORT, (side - _PORT) / len(across))
         for i, other in enumerate(sorted(across, key=across.__getitem__)):

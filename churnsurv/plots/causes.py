@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from churnsurv.causes.nodes import OUTCOME
+from churnsurv.errors import ArgumentError
 from churnsurv.plots.cause_layout import Arrangement, Point, arrange
 from churnsurv.plots.labels import clean_text
 from churnsurv.plots.style import BLUE, GRID, INK, MUTED, NARROW, VERMILION, WIDE, finish, layered
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from churnsurv.causes.effects import Effect
     from churnsurv.causes.network import CauseNetwork
 
+_NARROWEST: Final = 240
 _LOW: Final = 46.0
 _HIGH: Final = 60.0
 _LINE: Final = 14.0
@@ -30,8 +32,11 @@ _MARGIN: Final = 5.0
 _HEAD: Final = 7.0
 _ELLIPSIS: Final = "…"
 _MINUS: Final = "−"
-_WIDTHS: Final = (("ijlI.,:;!|'()[]/ ", 0.31), ('ftr-"', 0.37), ("mwMW%@…", 0.95), ("ABCDEFGHKNOPQRUVXY&", 0.74))
-"""Widths of the letters of Helvetica Bold in ems, rounded up; of all others 0.62."""
+_WIDTHS: Final = (
+    ("ijlI.,/\\ |'", 0.28), ("!()[]:;ft-`", 0.34), ("r*{}", 0.39), ("EPSVXY", 0.67), ("ABCDHKNRU&", 0.73), ("wGOQ", 0.78),
+    ("mM%", 0.89), ("W@…", 1.0),
+)  # fmt: skip
+"""Widths of the letters of Helvetica Bold in ems, rounded up; of the other letters of the alphabet at most 0.62."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +88,23 @@ def causes_data(
     -------
     CausePicture
         Frames to draw.
+
+    Raises
+    ------
+    ArgumentError
+        If the drawing would be narrower than 240 pixels, where not two boxes stand beside each other.
     """
     import pandas as pd
 
+    if width < _NARROWEST:
+        raise ArgumentError(
+            f"a drawing {width:g} pixels wide is too narrow to be read.", hint=f"write width={NARROW} or width={WIDE}."
+        )
     dag, worth = network.dag, dict(effects or {})
     kinds = {name: _kind(name, network) for name in dag.order}
 
     def arranged(high: float) -> Arrangement:
-        return arrange(
-            dag.order, dag.edges, width=width, high=high, upright=width <= NARROW, apart=dag.latent,
-        )  # fmt: skip
+        return arrange(dag.order, dag.edges, width=width, high=high, upright=width <= NARROW, apart=dag.latent)
 
     found = arranged(_LOW)
     room = found.box[0] - 2 * _MARGIN
@@ -183,9 +195,9 @@ def _wide(text: str, size: float) -> float:
     """Width of a text in pixels, at most."""
 
     def ems(letter: str) -> float:
-        if unicodedata.east_asian_width(letter) in "WF":
-            return 1.0
-        return next((width for letters, width in _WIDTHS if letter in letters), 0.62)
+        if letter.isascii() or letter == _ELLIPSIS:
+            return next((width for letters, width in _WIDTHS if letter in letters), 0.62)
+        return 1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.75
 
     return size * sum(map(ems, text))
 
@@ -269,7 +281,7 @@ def _boxes(picture: CausePicture, across: alt.Scale, down: alt.Scale) -> alt.Cha
     kinds = ["cause", "moves", "latent", "churn"]
     fill = alt.Scale(domain=kinds, range=["white", "#dcebf7", "#fbf1ea", GRID])
     edge = alt.Scale(domain=kinds, range=[BLUE, BLUE, VERMILION, INK])
-    return (
+    chart: alt.Chart = (
         alt.Chart(framed[["left", "right", "top", "bottom", "kind"]])
         .mark_rect(strokeWidth=1.5, cornerRadius=5)
         .encode(
@@ -278,6 +290,7 @@ def _boxes(picture: CausePicture, across: alt.Scale, down: alt.Scale) -> alt.Cha
             fill=alt.Fill("kind:N", scale=fill, legend=None), stroke=alt.Stroke("kind:N", scale=edge, legend=None),
         )
     )  # fmt: skip
+    return chart
 
 
 def _words(picture: CausePicture, x: alt.X, y: alt.Y) -> tuple[alt.Chart, alt.Chart]:
