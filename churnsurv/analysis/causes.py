@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ from churnsurv.causes.explanation import Diagnosis, Explanation
 from churnsurv.causes.falsify import Falsification, falsify, propose_structure
 from churnsurv.causes.nodes import OUTCOME
 from churnsurv.causes.refutations import Refutations, refute_effect
-from churnsurv.errors import EmptyDataError, HorizonError, ModelSupportError, NetworkSizeError
+from churnsurv.errors import ChurnsurvError, EmptyDataError, HorizonError, ModelSupportError, NetworkSizeError
 from churnsurv.tables.features import Count, Recency, Rhythm
 from churnsurv.tables.spells import SpellTable
 
@@ -54,7 +54,8 @@ class CauseStudy:
     robust : EValue or None
         How strong a hidden cause would have to be, for the largest identified effect.
     attacks : Refutations or None
-        Attempts to break the largest identified effect of a node known at the opening.
+        Attempts to break the largest identified effect of a node known at the opening; ``None`` where there is no such
+        effect, or the data cannot carry an attempt.
     attacked : str
         Its cause.
     claims : Falsification
@@ -122,6 +123,8 @@ def study_causes(
     ------
     ArgumentError
         If there is no draw, or the seed is negative.
+    EmptyDataError
+        If a node is always in the same state.
     NetworkSizeError
         If a node has more states than a person can read.
     HorizonError
@@ -132,14 +135,16 @@ def study_causes(
     with noting() as notes:
         progress("causes", 0.0)
         rows = drawing.network.rows(spells, breaks=breaks)
-        _check_states(rows)
+        unseen = _unseen(rows)
+        _check_states(rows, unseen)
         fit = drawing.network.fit(rows, n_draws=n_draws, rng=seed)
         days = fit.horizon(horizon)
         progress("effects", 0.0)
-        worth = improvements(fit, horizon=days, keep=drawing.keep)
+        keep = {name: (*drawing.keep.get(name, ()), *unseen.get(name, ())) for name in rows.names}
+        worth = improvements(fit, horizon=days, keep=keep)
         answers = tuple(fit.effect(q.cause, q.to, q.versus, horizon=days, by=q.by) for q in drawing.questions)
         progress("attacks", 0.0)
-        largest, attacks = _attack(fit, worth, seed, progress)
+        largest, attacks, too_few = _attack(fit, worth, seed, progress)
         claims = falsify(fit)
         proposal, too_many = _propose(fit)
         progress("explaining", 0.0)
@@ -157,7 +162,7 @@ def study_causes(
         proposal=proposal,
         diagnosis=fit.diagnose(horizon=days) if fit.network.static else None,
         explanation=explanation,
-        notes=(*notes, *own_past(fit), *too_many, *why_not),
+        notes=(*notes, *own_past(fit), *too_few, *too_many, *why_not),
     )
 
 
@@ -193,8 +198,15 @@ def own_past(fit: CauseFit) -> tuple[str, ...]:
     )
 
 
-def _check_states(rows: CauseRows) -> None:
+def _check_states(rows: CauseRows, unseen: Mapping[str, tuple[str, ...]]) -> None:
     for name, states in zip(rows.names, rows.states, strict=True):
+        seen = [state for state in states if state not in unseen.get(name, ())]
+        if len(seen) < 2:
+            raise EmptyDataError(
+                f"node {name!r} has a single state, {seen[0]!r}, in all {len(rows):,} rows.",
+                consequence="What never differs explains nothing.",
+                hint="leave the node out, or cut it elsewhere.",
+            )
         if len(states) > _MOST_STATES:
             raise NetworkSizeError(
                 f"node {name!r} has {len(states):,} states, such as {states[0]!r} and {states[1]!r}; the limit is"
@@ -206,6 +218,16 @@ def _check_states(rows: CauseRows) -> None:
             )
 
 
+def _unseen(rows: CauseRows) -> dict[str, tuple[str, ...]]:
+    """States that cuts or levels make and nobody is ever in: no action could bring a customer there."""
+    found = {}
+    for k, (name, states) in enumerate(zip(rows.names, rows.states, strict=True)):
+        n = np.bincount(rows.codes[:, k], minlength=len(states))
+        if (n == 0).any():
+            found[name] = tuple(state for state, count in zip(states, n, strict=True) if not count)
+    return found
+
+
 def _propose(fit: CauseFit) -> tuple[StructureProposal | None, tuple[str, ...]]:
     try:
         return propose_structure(fit), ()
@@ -213,17 +235,23 @@ def _propose(fit: CauseFit) -> tuple[StructureProposal | None, tuple[str, ...]]:
         return None, (f"No other drawing was looked for: {error.what}",)
 
 
-def _attack(fit: CauseFit, worth: dict[str, Effect], seed: int, progress: Progress) -> tuple[str, Refutations | None]:
+def _attack(
+    fit: CauseFit, worth: dict[str, Effect], seed: int, progress: Progress
+) -> tuple[str, Refutations | None, tuple[str, ...]]:
     """Attempts on the largest identified effect of a node that stands still."""
     moving = {node.name for node in fit.network.moving}
     able = [name for name, effect in worth.items() if effect.identification.identified and name not in moving]
     able = [name for name in able if np.isfinite(worth[name].draws()).all()]
     if not able:
-        return "", None
-    found = refute_effect(
-        fit, worth[able[0]], n_repeats=_REPEATS, rng=seed, progress=lambda done, _: progress("attacks", done)
-    )
-    return able[0], found
+        return "", None, ()
+    try:
+        found = refute_effect(
+            fit, worth[able[0]], n_repeats=_REPEATS, rng=seed, progress=lambda done, _: progress("attacks", done)
+        )
+    except ChurnsurvError as error:
+        # Half of the customers may be too few for what all of them can just carry.
+        return able[0], None, (f"The effect of {able[0]} was not attacked: {error.what}",)
+    return able[0], found, ()
 
 
 def _explain(fit: CauseFit, spells: SpellTable, horizon: float | None) -> tuple[Explanation | None, tuple[str, ...]]:

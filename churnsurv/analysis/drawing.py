@@ -206,7 +206,7 @@ def _node(name: str, data: Mapping[str, Any]) -> Node:
         cuts=[_number(cut, f"{what}: cuts") for cut in cuts],
         labels=_texts(data.get("labels", []), f"{what}: labels"),
         levels={state: _texts(several, f"{what}: levels.{state}") for state, several in levels.items()},
-        missing=_text(data.get("missing", ""), f"{what}: missing"),
+        missing=_text(data.get("missing", ""), f"{what}: missing", may_be_empty=True),
         tier=tier,
     )
 
@@ -326,10 +326,10 @@ def _table(data: object, what: str) -> dict[str, Any]:
     return data
 
 
-def _text(data: object, what: str) -> str:
-    if not isinstance(data, str):
-        raise FileFormatError(f"{what} = {data!r} is no text.", hint=f'write it in quotation marks: "{data}".')
-    return data
+def _text(data: object, what: str, *, may_be_empty: bool = False) -> str:
+    if isinstance(data, str) and (data or may_be_empty):
+        return data
+    raise FileFormatError(f"{what} = {data!r} is no text.", hint='write it in quotation marks, such as "order".')
 
 
 def _texts(data: object, what: str) -> tuple[str, ...]:
